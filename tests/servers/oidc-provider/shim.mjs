@@ -5,13 +5,13 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { decodeJwt } from 'jose';
 import { errors } from 'oidc-provider';
 
 import { countersign } from '../../../manifests/hooks/oidc-provider/countersign.mjs';
+import { batch, decisionPoint, granted } from './decision_point.mjs';
 import { AUDIENCE, CATALOGUE, startProvider } from './provider.mjs';
 
 const SECRET = 'a-client-secret-of-some-length';
@@ -72,6 +72,14 @@ describe('the question', () => {
     const { body } = await asks({ resource: undefined });
     assert.equal(pdp.asked[0].body.resource.id, AUDIENCE);
     assert.equal(decodeJwt(body.access_token).aud, AUDIENCE);
+  });
+
+  test('needs a resource from the client where there are several', async () => {
+    const several = await provider({ resources: { ...CATALOGUE, 'https://other.example.com': { scope: 'other:read' } } });
+    const { body } = await asks({ resource: undefined }, {}, several);
+    await several.close();
+    assert.equal(body.error, 'invalid_target');
+    assert.equal(pdp.asked.length, 0);
   });
 
   test('leaves out what the client says where the deployment did not name a parameter for it', async () => {
@@ -158,13 +166,38 @@ describe('an answer that grants', () => {
     assert.equal(decodeJwt(body.access_token).scope, undefined);
   });
 
-  test('does not get past a ttl of the deployment that outlives it', async () => {
-    const generous = await provider({ configuration: { ttl: { ClientCredentials: 7200 } }, quiet: true });
-    pdp.says(granted(true, true, { token_lifetime: 120 }));
-    const { status, body } = await asks({}, {}, generous);
-    await generous.close();
-    assert.equal(status, 500);
-    assert.equal(body.error, 'server_error');
+  const info = (getResourceServerInfo) => ({
+    features: (gate) => ({ resourceIndicators: {
+      enabled: true, defaultResource: gate.defaultResource, getResourceServerInfo: getResourceServerInfo(gate),
+    } }),
+  });
+  const widened = [
+    ['a ttl that outlives it', { ttl: { ClientCredentials: 7200 } }],
+    ['a function that adds a scope', info((gate) => async (...about) => (
+      { ...await gate.getResourceServerInfo(...about), scope: CATALOGUE[AUDIENCE].scope }))],
+    ['a function that never asked', info(() => async () => CATALOGUE[AUDIENCE])],
+  ];
+  for (const [what, configuration] of widened) {
+    test(`is not widened by the deployment's own configuration: ${what}`, async () => {
+      const generous = await provider({ configuration, quiet: true });
+      pdp.says(granted(true, false, { token_lifetime: 120 }));
+      const { status, body } = await asks({}, {}, generous);
+      await generous.close();
+      assert.equal(status, 500);
+      assert.equal(body.error, 'server_error');
+    });
+  }
+
+  test('is fetched once for a token request, however often the provider looks', async () => {
+    const curious = await provider({ configuration: info((gate) => async (...about) => {
+      await gate.getResourceServerInfo(...about);
+      return gate.getResourceServerInfo(...about);
+    }) });
+    pdp.says(granted(true, true));
+    const { body } = await asks({}, {}, curious);
+    await curious.close();
+    assert.equal(body.scope, READ_AND_REFUND);
+    assert.equal(pdp.asked.length, 1);
   });
 });
 
@@ -285,6 +318,11 @@ describe('authorization details', () => {
     assert.deepEqual(decodeJwt((await asksRich()).body.access_token).authorization_details, less);
   });
 
+  test('are refused when narrowed for one scope only: a token has one set of them', async () => {
+    pdp.says(batch([true], [true, { authorization_details: [{ ...whole, actions: ['read'] }] }], [true]));
+    assert.equal((await asksRich()).body.error, 'temporarily_unavailable');
+  });
+
   const wider = [
     ['another action', [{ ...whole, actions: ['read', 'cancel'] }]],
     ['another type', [{ ...whole, type: 'account' }]],
@@ -339,11 +377,12 @@ function hooks(options = {}) {
 }
 
 /** A real provider whose shim has little patience. */
-async function provider({ url = pdp.url, client, shim, configuration, quiet } = {}) {
+async function provider({ url = pdp.url, client, resources, shim, configuration, quiet } = {}) {
   const started = await startProvider({
     url,
     token: TOKEN,
     clients: [{ client_id: 'robot', client_name: 'The Robot', client_secret: SECRET, ...client }],
+    resources,
     shim: { timeout: 400, ...shim },
     configuration,
   });
@@ -364,35 +403,4 @@ async function asks(parameters, headers = {}, at = server, signal = undefined) {
     signal,
   });
   return { status: response.status, headers: response.headers, body: await response.json() };
-}
-
-/** An answer whose gate is open, with `issuance` on the gate. */
-function granted(first, second, issuance) {
-  return batch([true, issuance], [first], [second]);
-}
-
-/** An answer of evaluations, each given as `[decision, issuance?, context?]`. */
-function batch(...evaluations) {
-  return {
-    evaluations: evaluations.map(([decision, issuance, context]) => (
-      { decision, context: issuance || context ? { ...context, ...(issuance && { issuance }) } : undefined })),
-  };
-}
-
-/** A decision point on a free port that answers whatever it is told to. */
-async function decisionPoint() {
-  const point = { asked: [], answer: undefined };
-  point.says = (answer) => {
-    point.answer = (_req, res) => res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
-  };
-  point.server = createServer(async (req, res) => {
-    const chunks = await req.toArray();
-    point.asked.push({ path: req.url, headers: req.headers, body: JSON.parse(Buffer.concat(chunks).toString()) });
-    point.answer(req, res);
-  });
-  point.server.listen(0, '127.0.0.1');
-  await once(point.server, 'listening');
-  point.url = `http://127.0.0.1:${point.server.address().port}`;
-  point.close = () => { point.server.close(); point.server.closeAllConnections(); };
-  return point;
 }
