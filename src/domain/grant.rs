@@ -1,0 +1,339 @@
+//! A grant: what may be issued, until when, how often. It comes from an approved access request or an allow
+//! rule (break-glass follows), and its end is absolute: no retry extends it, reads enforce it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use thiserror::Error;
+
+use super::Timestamp;
+use super::access_request::{Cooldown, Effect};
+use super::audit::{Actor, AuditEntry, Kind};
+use super::identity::Voter;
+use super::ids::{GrantId, RequestId};
+use super::policy::{PolicyVersion, Terms, Uses};
+use super::scope::ScopeSet;
+use super::token_request::{CoverageKey, TokenRequest};
+
+/// A token that would live for less than this many seconds is not issued at all.
+pub const TOKEN_LIFETIME_MIN: u64 = 5;
+
+/// Where a grant comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// An approved access request.
+    Request(RequestId),
+    /// A rule that allows.
+    AllowRule,
+}
+
+/// What was done to a grant. Its ends by time are not states: [`Grant::status`] derives them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Nothing: it lives until time or uses end it.
+    Live,
+    /// Somebody revoked it.
+    Revoked {
+        /// Who.
+        by: Actor,
+        /// When.
+        at: Timestamp,
+        /// Why, in their words.
+        reason: String,
+    },
+    /// Its end by time or uses was written down.
+    Ended {
+        /// When that was written down.
+        at: Timestamp,
+        /// How it ended.
+        how: Ending,
+    },
+}
+
+/// How a grant ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Its time was up.
+    Expired,
+    /// Nobody collected it in time.
+    Uncollected,
+    /// Its last use was used.
+    UsedUp,
+}
+
+/// What a grant is at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Approved, nothing issued yet.
+    Reserved,
+    /// Tokens are issued under it.
+    Active,
+    /// It ended by itself.
+    Ended(Ending),
+    /// It was revoked.
+    Revoked,
+}
+
+/// A grant. Everything but `state`, `used` and what is learnt from issuing is fixed at its birth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its identifier.
+    pub id: GrantId,
+    /// Where it comes from.
+    pub source: Source,
+    /// The token request that it answers; later ones must equal it in all but scopes and claims.
+    pub asked: TokenRequest,
+    /// What it is found by.
+    pub coverage: CoverageKey,
+    /// What may be issued.
+    pub scopes: ScopeSet,
+    /// When the decision was made: its clock starts here.
+    pub granted_at: Timestamp,
+    /// Its absolute end.
+    pub expires_at: Timestamp,
+    /// When it is void unless collected; none for an allow rule, which is collected as it is made.
+    pub collect_by: Option<Timestamp>,
+    /// The longest life of one token, in seconds.
+    pub max_token_lifetime: u64,
+    /// How often it may be used.
+    pub uses: Uses,
+    /// How often it was.
+    pub used: u32,
+    /// When the last token that was issued under it runs out.
+    pub last_token_expires_at: Option<Timestamp>,
+    /// The people who approved, as they were known then. Empty for an allow rule.
+    pub deciders: Vec<Voter>,
+    /// The policy that it was granted under.
+    pub policy: PolicyVersion,
+    /// The rules that decided, sorted.
+    pub rules: Vec<String>,
+    /// What was done to it.
+    pub state: State,
+    /// The compare-and-swap counter; it never leaves the store.
+    pub version: i64,
+}
+
+/// A token that may be issued now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuance {
+    /// Under which grant.
+    pub grant: GrantId,
+    /// For what.
+    pub scopes: ScopeSet,
+    /// For how long, in whole seconds.
+    pub lifetime: u64,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// Why no token may be issued under a grant now.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotIssued {
+    /// It is revoked.
+    #[error("the grant was revoked")]
+    Revoked,
+    /// It ended, or too little is left of it.
+    #[error("the grant has ended")]
+    Ended(Ending),
+    /// It does not cover what is asked.
+    #[error("the grant does not cover this token request")]
+    NotCovered,
+}
+
+/// A change of a grant with all that belongs to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrantStep {
+    /// The grant afterwards.
+    pub next: Grant,
+    /// What is refused from now on.
+    pub cooldowns: Vec<Cooldown>,
+    /// What is written down.
+    pub audit: AuditEntry,
+    /// What is to be done outside.
+    pub effects: Vec<Effect>,
+}
+
+impl Grant {
+    /// The grant of an allow rule: made when it is first used, to count and to be revocable.
+    pub fn allowed(id: GrantId, asked: &TokenRequest, terms: &Terms, policy: PolicyVersion, now: Timestamp) -> Self {
+        let lasts = asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_duration);
+        Self {
+            id,
+            source: Source::AllowRule,
+            coverage: asked.coverage_key(),
+            scopes: terms.scopes.clone(),
+            granted_at: now,
+            expires_at: after(now, lasts),
+            collect_by: None,
+            max_token_lifetime: terms.bounds.max_token_lifetime,
+            uses: terms.bounds.uses,
+            used: 0,
+            last_token_expires_at: None,
+            deciders: Vec::new(),
+            policy,
+            rules: rule_names(terms),
+            state: State::Live,
+            version: 0,
+            asked: asked.clone(),
+        }
+    }
+
+    /// What it is at `now`. Expiry holds by this reading, whether or not anybody wrote it down.
+    pub fn status(&self, now: Timestamp) -> Status {
+        match &self.state {
+            State::Revoked { .. } => Status::Revoked,
+            State::Ended { how, .. } => Status::Ended(*how),
+            State::Live => {
+                if let Uses::Times(most) = self.uses
+                    && self.used >= most
+                {
+                    Status::Ended(Ending::UsedUp)
+                } else if now >= self.expires_at {
+                    Status::Ended(Ending::Expired)
+                } else if self.used == 0 && self.collect_by.is_some_and(|by| now >= by) {
+                    Status::Ended(Ending::Uncollected)
+                } else if self.used == 0 {
+                    Status::Reserved
+                } else {
+                    Status::Active
+                }
+            }
+        }
+    }
+
+    /// Whether it covers a token request: equal in all but the scopes, which are no more than its own.
+    pub fn covers(&self, asked: &TokenRequest, scopes: &ScopeSet) -> bool {
+        let names_the_same_kind = scopes.is_empty() == self.scopes.is_empty();
+        self.coverage == asked.coverage_key() && scopes.is_subset(&self.scopes) && names_the_same_kind
+    }
+
+    /// The token that may be issued at `now`: min(that call's wish, the longest token, what is left).
+    ///
+    /// `lifetime_max` is what the current policy allows; the stricter of it and the grant's own wins.
+    /// `repeated` says that this call is the same use as one counted before.
+    ///
+    /// # Errors
+    /// [`NotIssued`], the reason why not.
+    pub fn issue(
+        &self,
+        asked: &TokenRequest,
+        scopes: &ScopeSet,
+        lifetime_max: u64,
+        repeated: bool,
+        now: Timestamp,
+    ) -> Result<Issuance, NotIssued> {
+        match self.status(now) {
+            Status::Revoked => return Err(NotIssued::Revoked),
+            Status::Ended(Ending::UsedUp) if repeated && now < self.expires_at => {}
+            Status::Ended(how) => return Err(NotIssued::Ended(how)),
+            Status::Reserved | Status::Active => {}
+        }
+        if !self.covers(asked, scopes) {
+            return Err(NotIssued::NotCovered);
+        }
+        let left = u64::try_from((self.expires_at - now).num_seconds()).unwrap_or(0);
+        let wish = asked.requested_lifetime.unwrap_or(u64::MAX);
+        let longest = self.max_token_lifetime.min(lifetime_max);
+        if left < TOKEN_LIFETIME_MIN {
+            return Err(NotIssued::Ended(Ending::Expired));
+        }
+        let lifetime = wish.min(longest).min(left);
+        Ok(Issuance { grant: self.id.clone(), scopes: scopes.clone(), lifetime, expires_at: after(now, lifetime) })
+    }
+
+    /// Ends it. What it covered is refused for the longer of the cool-down and what an allow had left.
+    ///
+    /// # Errors
+    /// [`NotIssued`] when it is over already.
+    pub fn revoke(&self, by: Actor, reason: &str, cooldown: u64, now: Timestamp) -> Result<GrantStep, NotIssued> {
+        match self.status(now) {
+            Status::Revoked => return Err(NotIssued::Revoked),
+            Status::Ended(how) => return Err(NotIssued::Ended(how)),
+            Status::Reserved | Status::Active => {}
+        }
+        let until = match self.source {
+            Source::AllowRule => after(now, cooldown).max(self.expires_at),
+            Source::Request(_) => after(now, cooldown),
+        };
+        let summary = format!("{by} revoked the grant of {}", spoken(&self.scopes));
+        let audit = self.entry(
+            Kind::GrantRevoked,
+            by.clone(),
+            summary,
+            json!({ "reason": reason, "last_token_expires_at": self.last_token_expires_at, "refused_until": until }),
+            now,
+        );
+        let mut next = self.clone();
+        next.state = State::Revoked { by, at: now, reason: reason.to_owned() };
+        let cooldowns = Cooldown::of(&self.asked, &self.scopes, until, "revoked");
+        Ok(GrantStep { next, cooldowns, audit, effects: self.card_effects() })
+    }
+
+    /// Writes its end down, if it has ended by itself.
+    pub fn time_passed(&self, now: Timestamp) -> Option<GrantStep> {
+        let how = match (&self.state, self.status(now)) {
+            (State::Live, Status::Ended(how)) => how,
+            (State::Live | State::Revoked { .. } | State::Ended { .. }, _) => return None,
+        };
+        let what = match how {
+            Ending::Expired => "time is up",
+            Ending::Uncollected => "nobody collected it in time",
+            Ending::UsedUp => "its last use was used",
+        };
+        let summary = format!("the grant of {} ended: {what}", spoken(&self.scopes));
+        let audit = self.entry(Kind::GrantEnded, Actor::Time, summary, json!({ "how": how, "used": self.used }), now);
+        let mut next = self.clone();
+        next.state = State::Ended { at: now, how };
+        Some(GrantStep { next, cooldowns: Vec::new(), audit, effects: self.card_effects() })
+    }
+
+    /// When it next wants to hear that time has passed.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Revoked { .. } | State::Ended { .. } => None,
+            State::Live => match self.collect_by {
+                Some(by) if self.used == 0 => Some(by.min(self.expires_at)),
+                Some(_) | None => Some(self.expires_at),
+            },
+        }
+    }
+
+    /// The access request behind it, if there is one.
+    pub fn request(&self) -> Option<&RequestId> {
+        match &self.source {
+            Source::Request(id) => Some(id),
+            Source::AllowRule => None,
+        }
+    }
+
+    fn card_effects(&self) -> Vec<Effect> {
+        self.request().map(|_| vec![Effect::RefreshCards, Effect::TellRequester]).unwrap_or_default()
+    }
+
+    fn entry(&self, kind: Kind, actor: Actor, summary: String, detail: serde_json::Value, at: Timestamp) -> AuditEntry {
+        let (request_id, grant_id) = (self.request().cloned(), Some(self.id.clone()));
+        AuditEntry { at, kind, actor, request_id, grant_id, summary, detail }
+    }
+}
+
+/// The instant `seconds` after `start`, capped a hundred years ahead so that no arithmetic overflows.
+pub fn after(start: Timestamp, seconds: u64) -> Timestamp {
+    const CENTURY: i64 = 100 * 365 * 24 * 3_600;
+    let seconds = i64::try_from(seconds).unwrap_or(CENTURY).min(CENTURY);
+    start.checked_add_signed(chrono::Duration::seconds(seconds)).unwrap_or(start)
+}
+
+/// The scopes for a sentence: `a b`, or words where none is named.
+pub fn spoken(scopes: &ScopeSet) -> String {
+    if scopes.is_empty() { "no named scope".to_owned() } else { scopes.to_string() }
+}
+
+pub(super) fn rule_names(terms: &Terms) -> Vec<String> {
+    let mut names: Vec<String> = terms.rules.values().cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,237 @@
+//! The policy: who may get what, and who must agree. Already parsed and compiled; reading the file is
+//! `config`'s work.
+//!
+//! Rules are read top to bottom for each scope on its own; the first whose condition is true decides it, and
+//! no match is a denial. [`Policy::judge`] gives the verdict of each scope, [`Ruling`] is their sum.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU8;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{HookName, SetName, SlackChannelId, SlackGroupId, SlackUserId};
+use super::scope::{Scope, ScopeSet};
+
+/// SHA-256 in hexadecimal of the policy file: recorded on every request, vote and grant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PolicyVersion(pub String);
+
+/// Who may decide: user ids and user-group ids. Never handles, never the members of a channel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApproverSet {
+    /// Single people.
+    pub users: BTreeSet<SlackUserId>,
+    /// User groups, whose members Slack is asked for at the click.
+    pub groups: BTreeSet<SlackGroupId>,
+}
+
+/// What the scopes of an audience mean; shown on cards. It restricts nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// The audience it speaks about.
+    pub audience: String,
+    /// Its name for people.
+    pub name: String,
+    /// The clients that `/access` offers it to.
+    pub clients: Vec<String>,
+    /// The hooks where a grant asked for ahead may be collected.
+    pub hooks: Vec<HookName>,
+    /// Its scopes.
+    pub scopes: BTreeMap<Scope, ScopeText>,
+}
+
+/// What a scope means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeText {
+    /// In words.
+    pub says: String,
+    /// How bad a mistake would be.
+    pub risk: Option<Risk>,
+    /// A lower scope to offer instead.
+    pub less: Option<Scope>,
+}
+
+/// How bad a mistake would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Little.
+    Low,
+    /// Some.
+    Medium,
+    /// Much.
+    High,
+    /// As bad as it gets.
+    Critical,
+}
+
+/// What protects people from being asked too often. All are durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Pending access requests of one subject that is a person; above it the answer is 429.
+    pub pending_per_subject: Option<u32>,
+    /// Pending access requests whose subject is the client itself; above it the answer is 429.
+    pub pending_per_client: Option<u32>,
+    /// Cards per hour; above it requests join one digest card.
+    pub cards_per_approver_per_hour: Option<u32>,
+    /// How long a denial refuses what it refused, in seconds.
+    pub denial_cooldown: u64,
+}
+
+/// How often a grant may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uses {
+    /// As often as wanted until it ends.
+    Window,
+    /// This many issuances; `single` is 1.
+    Times(u32),
+}
+
+/// How sure we must be that it is really the approver, in growing strength.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ceremony {
+    /// One click.
+    Click,
+    /// A dialog that repeats scope and time.
+    Confirm,
+    /// The number that the client shows is typed.
+    Match,
+    /// The approver authenticates anew at an OpenID provider.
+    StepUp,
+}
+
+/// What bounds a grant and its tokens. Times are in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// The longest that the grant may last.
+    pub max_duration: u64,
+    /// The longest that one token may live.
+    pub max_token_lifetime: u64,
+    /// An approval that is not collected within this time is void.
+    pub collect_within: u64,
+    /// How often it may be used.
+    pub uses: Uses,
+}
+
+/// What must be agreed on, and by how many distinct people of which sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requirement {
+    /// The approver sets, sorted; being in any one of them is enough.
+    pub approvers: Vec<SetName>,
+    /// How many of them. Never 0.
+    pub count: NonZeroU8,
+    /// The scopes that ask for it.
+    pub scopes: ScopeSet,
+}
+
+/// What one scope got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The scope, or the unnamed one.
+    pub scope: Scope,
+    /// The rule that decided, by name; none where no rule matched.
+    pub rule: Option<String>,
+    /// What it decided.
+    pub outcome: Outcome,
+}
+
+/// What a rule decides for one scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Issue it without asking.
+    Allow(Bounds),
+    /// Refuse it, saying this.
+    Deny(String),
+    /// Ask people.
+    Ask(Box<Ask>),
+}
+
+/// What an *ask* rule demands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Who must agree. `scopes` is filled in by the sum.
+    pub requirements: Vec<Requirement>,
+    /// What the grant may be.
+    pub bounds: Bounds,
+    /// How long people have, in seconds.
+    pub decide_within: u64,
+    /// How sure we must be.
+    pub ceremony: Ceremony,
+    /// What the reason must be, if anything.
+    pub reason: Option<ReasonRule>,
+    /// Where the card goes, unless to the usual channel.
+    pub channel: Option<SlackChannelId>,
+    /// People who are told when nobody decides, and after how long (in seconds): not yet acted upon.
+    pub notify_later: bool,
+    /// What this rule needs and this version does not enforce yet, in words: refuses the request.
+    pub unenforced: Option<String>,
+}
+
+/// What a reason must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonRule {
+    /// Whether one must be given at all.
+    pub required: bool,
+    /// A pattern that must be found in it.
+    pub matches: Option<String>,
+    /// What to tell those who did not give one.
+    pub says: String,
+}
+
+/// The sum over all scopes of a token request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ruling {
+    /// Nothing may be issued.
+    Refused(Refused),
+    /// All of `terms.scopes` may be issued without asking.
+    Allowed(Terms),
+    /// All of `question.terms.scopes` may be issued once people agree.
+    Asked(Question),
+}
+
+/// Why a token request is refused by the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The rule, where one decided.
+    pub rule: Option<String>,
+    /// What the caller is told.
+    pub says: String,
+}
+
+/// What may be issued, and within which bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The scopes that are left.
+    pub scopes: ScopeSet,
+    /// The scopes that dropped out, with the reason of each.
+    pub dropped: BTreeMap<Scope, Refused>,
+    /// Which rule decided each scope that is left (the key is empty where no scope was named).
+    pub rules: BTreeMap<Scope, String>,
+    /// The smallest bounds of all of them.
+    pub bounds: Bounds,
+}
+
+/// What people are asked: kept with the access request as it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// What would be granted.
+    pub terms: Terms,
+    /// Who must agree.
+    pub requirements: Vec<Requirement>,
+    /// Whether one person may count for several requirements.
+    pub shared: bool,
+    /// How long people have, in seconds.
+    pub decide_within: u64,
+    /// The strongest ceremony of all rules.
+    pub ceremony: Ceremony,
+    /// Where cards go; empty means the usual channel.
+    pub channels: Vec<SlackChannelId>,
+    /// The scopes that had to be asked about: what a denial cools down.
+    pub asked: ScopeSet,
+    /// Why no access request may be opened although the policy would ask: a missing reason, or something
+    /// that this version does not enforce yet. Standing grants are not touched by it.
+    pub not_now: Option<Refused>,
+}
