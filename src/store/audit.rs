@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::StoreError;
+use crate::domain::Timestamp;
 use crate::domain::audit::{AuditEntry, CHAIN_START, chain_hash};
 
 /// The end of the chain.
@@ -45,17 +46,17 @@ pub(super) struct Link {
     pub hash: String,
 }
 
-/// Reads the end of the chain and checks that its last entry is what its hash says.
-pub(super) async fn head(conn: &mut SqliteConnection) -> Result<Head, StoreError> {
+/// Reads the end of the chain, and when its last entry was written, and checks that entry against its hash.
+pub(super) async fn head(conn: &mut SqliteConnection) -> Result<(Head, Timestamp), StoreError> {
     let row = sqlx::query("SELECT seq, body, previous, hash FROM audit ORDER BY seq DESC LIMIT 1")
         .fetch_optional(conn)
         .await?;
     match row {
-        None => Ok(Head { seq: 0, hash: CHAIN_START.to_owned() }),
+        None => Ok((Head { seq: 0, hash: CHAIN_START.to_owned() }, Timestamp::UNIX_EPOCH)),
         Some(row) => {
             let last = chained(&row)?;
             check(&last, &last.previous)?;
-            Ok(Head { seq: last.seq, hash: last.hash })
+            Ok((Head { seq: last.seq, hash: last.hash }, last.entry.at))
         }
     }
 }

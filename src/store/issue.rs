@@ -13,11 +13,10 @@ use super::writer::Writing;
 use super::{HookCall, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::AuditEntry;
+use crate::domain::grant::SAME_USE_SECONDS;
 use crate::domain::ids::GrantId;
 use crate::domain::token_request::Fingerprint;
 
-/// An identical call without an identifier within this time is the same use (milliseconds).
-const SAME_USE_MILLIS: i64 = 60_000;
 
 /// A token that is about to be issued.
 #[derive(Debug, Clone)]
@@ -104,7 +103,7 @@ fn judge(issue: &Issue, grants: &mut HashMap<String, GrantNow>, calls: &mut Call
     }
     let Some(grant) = grants.get_mut(issue.grant.as_str()) else { return Issued::Gone };
     if issue.call.is_none() {
-        let recent = grant.last_use_at.is_some_and(|last| (0..SAME_USE_MILLIS).contains(&(at - last)));
+        let recent = grant.last_use_at.is_some_and(|last| (0..SAME_USE_SECONDS * 1_000).contains(&(at - last)));
         repeated = recent && grant.last_use_fingerprint.as_deref() == Some(issue.fingerprint.0.as_str());
     }
     let used_up = grant.max_uses.is_some_and(|most| grant.used >= most) && !repeated;

@@ -29,6 +29,7 @@ pub use issue::{Issue, Issued};
 pub use outbox::{Claimed, DeadLetter, Delivery};
 pub use read::{Button, Standing};
 
+use crate::domain::Timestamp;
 use crate::domain::ids::HookName;
 use writer::{Writer, Writing};
 
@@ -132,6 +133,7 @@ pub struct Store {
     readers: SqlitePool,
     writer: Writer,
     health: Health,
+    latest: Timestamp,
     _lock: Arc<File>,
 }
 
@@ -148,10 +150,10 @@ impl Store {
             tracing::warn!("the last stop was not a clean one; the whole database is checked");
             sqlite::integrity(&opened.readers, sqlite::Check::Full).await?;
         }
-        let head = audit::head(&mut opened.writer).await?;
+        let (head, latest) = audit::head(&mut opened.writer).await?;
         let health = Health::default();
         let writer = Writer::start(opened.writer, head, health.clone());
-        Ok(Self { readers: opened.readers, writer, health, _lock: Arc::new(opened.lock) })
+        Ok(Self { readers: opened.readers, writer, health, latest, _lock: Arc::new(opened.lock) })
     }
 
     /// Looks the file over while the service already answers.
@@ -168,6 +170,11 @@ impl Store {
         self.readers.close().await;
     }
 
+    /// When the last thing that was written down before this start happened: time is not before that.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
     /// How the writer is doing.
     pub fn health(&self) -> &Health {
         &self.health
@@ -177,7 +184,7 @@ impl Store {
     ///
     /// # Errors
     /// What keeps it from working.
-    pub async fn probe(&self, now: crate::domain::Timestamp) -> Result<(), StoreError> {
+    pub async fn probe(&self, now: Timestamp) -> Result<(), StoreError> {
         let at = now.timestamp_millis().to_string();
         self.write(move |w| {
             Box::pin(async move {

@@ -11,6 +11,7 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, State as RequestState, Status, Vote};
 use crate::domain::grant::{Grant, State as GrantState};
 use crate::domain::policy::Uses;
+use crate::domain::token_request::Fingerprint;
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Unusable(format!("a value cannot be written as JSON: {e}")))
@@ -79,6 +80,9 @@ pub(super) fn grant(row: &SqliteRow) -> Result<Grant, StoreError> {
     let used: i64 = row.try_get("used")?;
     grant.used = u32::try_from(used).map_err(|e| StoreError::inconsistent("grants", &id, &e))?;
     grant.last_token_expires_at = maybe_time("grants", &id, row.try_get("last_token_expires_at")?)?;
+    let last_use_at = maybe_time("grants", &id, row.try_get("last_use_at")?)?;
+    let last_use_fingerprint: Option<String> = row.try_get("last_use_fingerprint")?;
+    grant.last_use = last_use_at.zip(last_use_fingerprint.map(Fingerprint));
     let (state, expires_at): (String, i64) = (row.try_get("state")?, row.try_get("expires_at")?);
     let agree = grant.id.as_str() == id
         && grant_state(&grant) == state
