@@ -4,3 +4,4 @@ pub mod clock;
 pub mod domain;
 pub mod door;
 pub mod hooks;
+pub mod store;
