@@ -11,7 +11,7 @@ use crate::domain::scope::{Scope, ScopeSet};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// A token may be issued, within these bounds.
-    Granted(Box<Granted>),
+    Granted(Granted),
     /// People are asked; ask again.
     Pending(Pending),
     /// No.
