@@ -1,0 +1,457 @@
+//! What people do, as Slack tells the app: clicks, filled forms, closed forms, opened Home tabs and
+//! commands. Built in Slack's shape, signed, sent; the answer takes effect on the person's screen.
+//!
+//! Payloads: docs.slack.dev, reference/interaction-payloads. For the tests every payload can be
+//! forged before it is signed: `override` is laid upon it, `remove` names JSON pointers to drop.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+
+use super::delivery::{FORM, JSON};
+use super::views::{complaints, element_state, filled};
+use super::workspace::{Channel, ChannelKind, Draft, Message, Person, Workspace};
+use super::{Playground, blocks};
+use crate::clock::Timestamp;
+
+/// How a test forges a payload before it is signed.
+#[derive(Debug, Default, Deserialize)]
+pub struct Forgery {
+    #[serde(default, rename = "override")]
+    over: Option<Value>,
+    #[serde(default)]
+    remove: Vec<String>,
+}
+
+impl Forgery {
+    fn is_none(&self) -> bool {
+        self.over.is_none() && self.remove.is_empty()
+    }
+
+    fn apply(&self, payload: &mut Value) {
+        if let Some(over) = &self.over {
+            super::merge(payload, over);
+        }
+        for pointer in &self.remove {
+            let Some((parent, name)) = pointer.rsplit_once('/') else { continue };
+            match payload.pointer_mut(parent) {
+                Some(Value::Object(members)) => drop(members.remove(name)),
+                Some(Value::Array(list)) => {
+                    if let Some(at) = name.parse().ok().filter(|at| *at < list.len()) {
+                        list.remove(at);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `POST /page/click`: somebody presses a button, or chooses from a menu, of a message (`channel` and
+/// `ts`) or of a view (`view_id`).
+#[derive(Debug, Deserialize)]
+pub struct Click {
+    #[serde(rename = "as")]
+    person: String,
+    #[serde(default)]
+    channel: String,
+    #[serde(default)]
+    ts: String,
+    #[serde(default)]
+    view_id: Option<String>,
+    block_id: String,
+    action_id: String,
+    #[serde(default)]
+    value: Option<Value>,
+    /// What a form holds while its button is pressed.
+    #[serde(default)]
+    values: Value,
+    #[serde(flatten)]
+    forgery: Forgery,
+}
+
+/// Sends the click. Answers whether and how the app took it.
+pub async fn click(State(playground): State<Playground>, Json(click): Json<Click>) -> Json<Value> {
+    let now = playground.now();
+    let built = playground.change(|state| block_actions(&mut state.workspace, &click, now));
+    let mut payload = match built {
+        Ok(payload) => payload,
+        Err(why) => return Json(json!({ "delivered": false, "why": why })),
+    };
+    click.forgery.apply(&mut payload);
+    let sent = playground.deliver_payload("block_actions", &payload).await;
+    Json(match sent {
+        Ok(taken) => taken.report(),
+        Err(why) => json!({ "delivered": false, "why": why }),
+    })
+}
+
+fn block_actions(workspace: &mut Workspace, click: &Click, now: Timestamp) -> Result<Value, String> {
+    let mut payload = envelope(workspace, &click.person, "block_actions")?;
+    payload["trigger_id"] = json!(workspace.trigger(&click.person, now));
+    let place = match &click.view_id {
+        Some(id) => in_view(workspace, click, id)?,
+        None => in_message(workspace, click)?,
+    };
+    super::merge(&mut payload, &place);
+    let holder = if click.view_id.is_some() { &payload["view"] } else { &place["message"] };
+    let action = action(holder, click, now);
+    payload["actions"] = json!([action]);
+    if place["container"]["is_ephemeral"] == true
+        && let Some(members) = payload.as_object_mut()
+    {
+        // Slack does not send the message back when it was ephemeral.
+        members.remove("message");
+    }
+    Ok(payload)
+}
+
+fn in_message(workspace: &Workspace, click: &Click) -> Result<Value, String> {
+    let channel = workspace.channels.get(&click.channel).ok_or("there is no such channel")?;
+    let message = workspace.message(&click.channel, &click.ts).ok_or("there is no such message")?;
+    let seen = channel.has(&click.person) && message.visible_to(&click.person);
+    if !seen && click.forgery.is_none() {
+        return Err("this person does not see that message".to_owned());
+    }
+    Ok(json!({
+        "container": container(channel, message), "channel": channel_object(channel),
+        "message": workspace.message_object(message), "state": { "values": {} },
+    }))
+}
+
+fn container(channel: &Channel, message: &Message) -> Value {
+    let mut container = json!({
+        "type": "message", "message_ts": message.ts, "channel_id": channel.id,
+        "is_ephemeral": message.only_for.is_some(),
+    });
+    if let Some(thread) = &message.thread_ts {
+        container["thread_ts"] = json!(thread);
+    }
+    container
+}
+
+fn channel_object(channel: &Channel) -> Value {
+    let name = match channel.kind {
+        ChannelKind::Channel => channel.name.as_str(),
+        ChannelKind::Dm => "directmessage",
+    };
+    json!({ "id": channel.id, "name": name })
+}
+
+fn in_view(workspace: &Workspace, click: &Click, id: &str) -> Result<Value, String> {
+    let open = workspace.view_of(&click.person, id).ok_or("that view is not open")?;
+    let mut view = workspace.view_object(&click.person, open);
+    view["state"]["values"] = filled(&view, &click.values);
+    Ok(json!({ "container": { "type": "view", "view_id": id }, "view": view }))
+}
+
+/// The action: ids and value as the click gives them (so that they can be tampered with), the rest
+/// from the element.
+fn action(holder: &Value, click: &Click, now: Timestamp) -> Value {
+    let element = element_of(holder, &click.block_id, &click.action_id).unwrap_or(json!({ "type": "button" }));
+    let micros = now.timestamp_micros();
+    let mut action = json!({
+        "type": element["type"], "action_id": click.action_id, "block_id": click.block_id,
+        "action_ts": format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000),
+    });
+    if let Some(state) = element_state(&element, click.value.as_ref()) {
+        super::merge(&mut action, &state);
+        return action;
+    }
+    for name in ["text", "style", "value"] {
+        if let Some(given) = element.get(name) {
+            action[name] = given.clone();
+        }
+    }
+    if let Some(value) = &click.value {
+        action["value"] = value.clone();
+    }
+    action
+}
+
+fn element_of(holder: &Value, block_id: &str, action_id: &str) -> Option<Value> {
+    let block = holder["blocks"].as_array()?.iter().find(|block| block["block_id"] == block_id)?;
+    let held = block.get("accessory").into_iter().chain(block.get("element"));
+    let mut all = held.chain(block["elements"].as_array().into_iter().flatten());
+    all.find(|element| element["action_id"] == action_id).cloned()
+}
+
+/// What every interaction carries. For a partner's people the team is their own, not ours.
+fn envelope(workspace: &Workspace, person: &str, kind: &str) -> Result<Value, String> {
+    let person: &Person = workspace.people.get(person).ok_or("there is no such person")?;
+    let team = workspace.team_of(&person.team_id).ok_or("this person's workspace is not known")?;
+    Ok(json!({
+        "type": kind, "api_app_id": workspace.app_id, "token": "the-legacy-token-that-nobody-may-trust",
+        "user": { "id": person.id, "username": person.name, "name": person.name, "team_id": person.team_id },
+        "team": { "id": team.id, "domain": team.domain }, "enterprise": null, "is_enterprise_install": false,
+    }))
+}
+
+/// `POST /page/submit`: somebody sends a form.
+#[derive(Debug, Deserialize)]
+pub struct Submission {
+    #[serde(rename = "as")]
+    person: String,
+    view_id: String,
+    #[serde(default)]
+    values: Value,
+    #[serde(flatten)]
+    forgery: Forgery,
+}
+
+/// Sends the form, unless Slack's own form would complain first. Answers what became of it.
+pub async fn submit(State(playground): State<Playground>, Json(form): Json<Submission>) -> Json<Value> {
+    let now = playground.now();
+    let built = playground.change(|state| view_submission(&mut state.workspace, &form, now));
+    let mut payload = match built {
+        Ok(Ok(payload)) => payload,
+        Ok(Err(errors)) => return Json(json!({ "delivered": false, "status": 0, "errors": errors })),
+        Err(why) => return Json(json!({ "delivered": false, "status": 0, "why": why })),
+    };
+    form.forgery.apply(&mut payload);
+    let taken = match playground.deliver_payload("view_submission", &payload).await {
+        Ok(taken) => taken,
+        Err(why) => return Json(json!({ "delivered": false, "status": 0, "why": why })),
+    };
+    let mut report = taken.report();
+    if taken.status == 200 {
+        match playground.change(|state| settle(&mut state.workspace, &form.person, &form.view_id, &taken.body)) {
+            Ok(errors) if errors.is_empty() => {}
+            Ok(errors) => report["errors"] = Value::Object(errors),
+            Err(why) => report["why"] = json!(why),
+        }
+    }
+    Json(report)
+}
+
+/// The payload of a form, or by block id what is missing in it.
+type Filled = Result<Value, Map<String, Value>>;
+
+fn view_submission(workspace: &mut Workspace, form: &Submission, now: Timestamp) -> Result<Filled, String> {
+    let mut payload = envelope(workspace, &form.person, "view_submission")?;
+    let open = workspace.view_of(&form.person, &form.view_id).ok_or("that form is not open")?;
+    let mut view = workspace.view_object(&form.person, open);
+    let values = filled(&view, &form.values);
+    let missing = complaints(&view, &values);
+    if !missing.is_empty() && form.forgery.is_none() {
+        workspace.mark_errors(&form.person, &form.view_id, missing.clone());
+        return Ok(Err(missing));
+    }
+    view["state"]["values"] = values;
+    payload["trigger_id"] = json!(workspace.trigger(&form.person, now));
+    payload["view"] = view;
+    payload["response_urls"] = json!([]);
+    Ok(Ok(payload))
+}
+
+/// What the app's answer does to the form. Answers the errors it put beside the fields.
+fn settle(workspace: &mut Workspace, person: &str, view_id: &str, body: &str) -> Result<Map<String, Value>, String> {
+    let trouble = |what: &str| format!("We had some trouble connecting. Try again? ({what})");
+    let answer: Value = match body.trim() {
+        "" => json!({}),
+        body => serde_json::from_str(body).map_err(|_| trouble("the app's answer is not JSON"))?,
+    };
+    let view = || blocks::view(answer["view"].clone()).map_err(|found| trouble(&found.join("; ")));
+    match answer["response_action"].as_str() {
+        None => workspace.close_views(person, false),
+        Some("clear") => workspace.close_views(person, true),
+        Some("update") => {
+            workspace.update_view(view_id, None, view()?).map_err(|refused| trouble(refused.code))?;
+        }
+        Some("push") => {
+            workspace.push_view(person, view()?).map_err(|refused| trouble(refused.code))?;
+        }
+        Some("errors") => {
+            let errors = answer["errors"].as_object().filter(|errors| !errors.is_empty());
+            let errors = errors.ok_or_else(|| trouble("errors without a block"))?.clone();
+            workspace.mark_errors(person, view_id, errors.clone());
+            return Ok(errors);
+        }
+        Some(_) => return Err(trouble("unknown response_action")),
+    }
+    Ok(Map::new())
+}
+
+/// `POST /page/close`: somebody closes the top form, or with `clear` (the X) all of them.
+#[derive(Debug, Deserialize)]
+pub struct Closing {
+    #[serde(rename = "as")]
+    person: String,
+    view_id: String,
+    #[serde(default)]
+    clear: bool,
+}
+
+/// Closes the form; the app is told only if its view asked for that with `notify_on_close`.
+pub async fn close(State(playground): State<Playground>, Json(closing): Json<Closing>) -> StatusCode {
+    let payload = playground.change(|state| {
+        let workspace = &mut state.workspace;
+        let mut payload = envelope(workspace, &closing.person, "view_closed").ok()?;
+        let open = workspace.view_of(&closing.person, &closing.view_id)?;
+        let told = if closing.clear { workspace.view_of(&closing.person, &open.root)? } else { open };
+        payload["view"] = workspace.view_object(&closing.person, told);
+        payload["is_cleared"] = json!(closing.clear);
+        workspace.close_views(&closing.person, closing.clear);
+        Some(payload)
+    });
+    if let Some(payload) = payload.filter(|payload| payload["view"]["notify_on_close"] == true) {
+        // Slack shows nobody whether the app took it, so its answer is of no use here.
+        drop(playground.deliver_payload("view_closed", &payload).await);
+    }
+    StatusCode::NO_CONTENT
+}
+
+/// Who opens their Home tab.
+#[derive(Debug, Deserialize)]
+pub struct HomeOpened {
+    #[serde(rename = "as")]
+    person: String,
+}
+
+/// `POST /page/home`: somebody opens the Home tab; the app gets the event `app_home_opened`.
+pub async fn open_home(State(playground): State<Playground>, Json(opened): Json<HomeOpened>) -> Json<Value> {
+    let now = playground.now();
+    let event = playground.read(|state| {
+        let workspace = &state.workspace;
+        let person = workspace.people.get(&opened.person)?;
+        let micros = now.timestamp_micros();
+        let mut event = json!({
+            "type": "app_home_opened", "user": person.id, "channel": person.direct_channel(), "tab": "home",
+            "event_ts": format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000),
+        });
+        if let Some(home) = workspace.homes.get(&person.id) {
+            event["view"] = workspace.view_object(&person.id, home);
+        }
+        Some(json!({
+            "type": "event_callback", "token": "the-legacy-token-that-nobody-may-trust", "event": event,
+            "team_id": workspace.team.id, "api_app_id": workspace.app_id, "event_time": now.timestamp(),
+            "event_id": format!("Ev{}", super::random_hex().to_uppercase()),
+            "authorizations": [{
+                "enterprise_id": null, "team_id": workspace.team.id, "user_id": workspace.bot_user,
+                "is_bot": true, "is_enterprise_install": false,
+            }],
+        }))
+    });
+    let Some(event) = event else { return Json(json!({ "delivered": false, "why": "there is no such person" })) };
+    let sent = playground.deliver("app_home_opened", "/slack/events", JSON, event.to_string()).await;
+    Json(sent.map_or_else(|why| json!({ "delivered": false, "why": why }), |taken| taken.report()))
+}
+
+/// `POST /page/command`: somebody types a slash command in a channel.
+#[derive(Debug, Deserialize)]
+pub struct Command {
+    #[serde(rename = "as")]
+    person: String,
+    channel: String,
+    command: String,
+    #[serde(default)]
+    text: String,
+}
+
+/// Sends the command; what the app answers is shown in the channel, to the person alone unless the
+/// answer says `in_channel`.
+pub async fn command(State(playground): State<Playground>, Json(typed): Json<Command>) -> Json<Value> {
+    let now = playground.now();
+    let refused = |why: String| Json(json!({ "delivered": false, "why": why }));
+    let body = match playground.change(|state| command_form(&mut state.workspace, &typed, now)) {
+        Ok(body) => body,
+        Err(why) => return refused(why),
+    };
+    let taken = match playground.deliver("command", "/slack/commands", FORM, body).await {
+        Ok(taken) => taken,
+        Err(why) => return refused(why),
+    };
+    if taken.status == 200 && !taken.body.trim().is_empty() {
+        let shown = playground.change(|state| show_answer(&mut state.workspace, &typed, &taken.body, now));
+        if let Err(why) = shown {
+            return refused(why);
+        }
+    }
+    Json(taken.report())
+}
+
+fn command_form(workspace: &mut Workspace, typed: &Command, now: Timestamp) -> Result<String, String> {
+    let trigger = workspace.trigger(&typed.person, now);
+    let person = workspace.people.get(&typed.person).ok_or("there is no such person")?;
+    let channel = workspace.channels.get(&typed.channel).filter(|channel| channel.has(&person.id));
+    let channel = channel.ok_or("this person does not see that channel")?;
+    if person.team_id != workspace.team.id {
+        return Err("only members of the workspace where the app is installed can use its commands".to_owned());
+    }
+    let channel_object = channel_object(channel);
+    let fields = [
+        ("token", "the-legacy-token-that-nobody-may-trust"),
+        ("team_id", &workspace.team.id),
+        ("team_domain", &workspace.team.domain),
+        ("channel_id", &channel.id),
+        ("channel_name", channel_object["name"].as_str().unwrap_or_default()),
+        ("user_id", &person.id),
+        ("user_name", &person.name),
+        ("command", &typed.command),
+        ("text", &typed.text),
+        ("api_app_id", &workspace.app_id),
+        ("is_enterprise_install", "false"),
+        ("trigger_id", &trigger),
+    ];
+    serde_urlencoded::to_string(fields).map_err(|error| error.to_string())
+}
+
+fn show_answer(workspace: &mut Workspace, typed: &Command, body: &str, now: Timestamp) -> Result<(), String> {
+    let answer: Value = serde_json::from_str(body).unwrap_or_else(|_| json!({ "text": body }));
+    let given = answer.get("blocks").filter(|blocks| !blocks.is_null()).cloned();
+    let blocks = given.map(blocks::message).transpose().map_err(|found| found.join("; "))?;
+    let text = answer["text"].as_str().map(str::to_owned);
+    if text.is_none() && blocks.is_none() {
+        return Ok(());
+    }
+    let draft = Draft { text, blocks, ..Draft::default() };
+    let shown = match answer["response_type"] == "in_channel" {
+        true => workspace.post(&typed.channel, draft, now),
+        false => workspace.whisper(&typed.channel, &typed.person, draft, now),
+    };
+    shown.map(drop).map_err(|refused| refused.code.to_owned())
+}
+
+/// `POST /page/raw`: anything at all, signed unless it says otherwise. A `timestamp` or `signature` of
+/// null leaves that header out.
+#[derive(Debug, Deserialize)]
+pub struct Raw {
+    path: String,
+    body: String,
+    #[serde(default, deserialize_with = "given")]
+    timestamp: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    signature: Option<Value>,
+    #[serde(default)]
+    content_type: Option<String>,
+}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// Sends it to the service's Slack routes and answers `{"status", "body"}`.
+pub async fn raw(State(playground): State<Playground>, Json(raw): Json<Raw>) -> Response {
+    if !raw.path.starts_with("/slack/") {
+        return super::page::refusal(StatusCode::BAD_REQUEST, "the path must start with /slack/");
+    }
+    let header = |value: Value| match value {
+        Value::String(text) => Some(text),
+        Value::Null => None,
+        other => Some(other.to_string()),
+    };
+    let now = playground.now().timestamp().to_string();
+    let timestamp = raw.timestamp.map_or(Some(now.clone()), header);
+    let signature = match raw.signature {
+        Some(given) => header(given),
+        None => Some(playground.signature(timestamp.as_deref().unwrap_or(&now), raw.body.as_bytes())),
+    };
+    let kind = raw.content_type.as_deref().unwrap_or(FORM);
+    match playground.send(&raw.path, kind, raw.body, timestamp, signature).await {
+        Ok(taken) => Json(json!({ "status": taken.status, "body": taken.body })).into_response(),
+        Err(why) => super::page::refusal(StatusCode::BAD_GATEWAY, &why),
+    }
+}
