@@ -254,6 +254,9 @@ fn settle(workspace: &mut Workspace, person: &str, view_id: &str, body: &str) ->
         "" => json!({}),
         body => serde_json::from_str(body).map_err(|_| trouble("the app's answer is not JSON"))?,
     };
+    if !answer.is_object() {
+        return Err(trouble("the app's answer is not an object"));
+    }
     let view = || blocks::view(answer["view"].clone()).map_err(|found| trouble(&found.join("; ")));
     match answer["response_action"].as_str() {
         None => workspace.close_views(person, false),
