@@ -24,6 +24,9 @@ const CALLS_MAX: usize = 50;
 /// The longest wait that a call asks for, in seconds: less than the HTTP client's timeout.
 const WAIT_MAX: u64 = 55;
 
+/// The largest body that a call may have, in bytes: the page keeps the last calls.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
 /// The page's routes for the client and the operator.
 pub fn routes() -> Router<Playground> {
     Router::new()
@@ -87,6 +90,9 @@ struct Ask {
 }
 
 async fn ask(State(playground): State<Playground>, Json(ask): Json<Ask>) -> Response {
+    if ask.body.to_string().len() > BODY_BYTES_MAX {
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "the page sends at most 64 KiB");
+    }
     started(playground.start_call(ask.body, ask.wait))
 }
 

@@ -5,8 +5,8 @@
 //! over real HTTP in both directions, also for the client's calls to the hook.
 //!
 //! What is where: [`workspace`] and [`views`] hold the state as plain data, [`api`] is the Web API,
-//! [`blocks`] refuses what Slack would refuse, [`faults`] breaks calls on request, [`interactions`]
-//! builds and signs what people do, [`client`] is the OAuth client of the page's left column, [`page`]
+//! [`blocks`] refuses what Slack would refuse, [`faults`] breaks calls on request, [`interactions`] and
+//! [`gestures`] build what people do, signed on the way out, [`client`] is the OAuth client of the page's left column, [`page`]
 //! has the page's routes and the guard that keeps other hosts and other sites out.
 //!
 //! It is a stand-in and says so; it listens wherever the caller binds it (loopback), accepts only its
@@ -19,8 +19,10 @@ mod delivery;
 mod demo;
 mod elements;
 pub mod faults;
+pub mod gestures;
 pub mod interactions;
 pub mod page;
+mod records;
 mod rich_text;
 pub mod views;
 pub mod workspace;
@@ -168,9 +170,9 @@ impl Playground {
             .route("/page/click", post(interactions::click))
             .route("/page/submit", post(interactions::submit))
             .route("/page/close", post(interactions::close))
-            .route("/page/home", post(interactions::open_home))
-            .route("/page/command", post(interactions::command))
-            .route("/page/raw", post(interactions::raw))
+            .route("/page/home", post(gestures::open_home))
+            .route("/page/command", post(gestures::command))
+            .route("/page/raw", post(gestures::raw))
             .merge(page::routes())
             .merge(client::routes())
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -189,6 +191,10 @@ impl Playground {
     pub fn restarts(&self) -> mpsc::Receiver<()> {
         let taken = self.0.restarts.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    fn somebody_restarts(&self) -> bool {
+        self.0.restarts.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Tells the page whether the service runs.

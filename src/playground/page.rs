@@ -219,6 +219,9 @@ async fn plug(State(playground): State<Playground>, Json(plug): Json<Plug>) -> S
 
 async fn restart(State(playground): State<Playground>) -> Response {
     use tokio::sync::mpsc::error::TrySendError;
+    if !playground.somebody_restarts() {
+        return refusal(StatusCode::CONFLICT, "nobody here can restart the service");
+    }
     match playground.0.ask_restart.try_send(()) {
         // A restart that is already asked for is the same restart.
         Ok(()) | Err(TrySendError::Full(())) => StatusCode::ACCEPTED.into_response(),

@@ -85,6 +85,7 @@ async fn the_data_says_that_this_is_a_stand_in() {
 #[tokio::test]
 async fn a_restart_is_asked_for_once_and_only_where_somebody_listens() {
     let stage = stage().await;
+    assert_eq!(stage.page("/page/restart", json!({})).await.0, 409, "nobody listens yet");
     let mut restarts = stage.playground.restarts();
     for _ in 0..3 {
         assert_eq!(stage.page("/page/restart", json!({})).await.0, 202);
