@@ -131,7 +131,8 @@ impl Service {
         }
         if let Some(standing) = self.0.store.cooldown(&call.asked, &terms.scopes, now).await? {
             let says = format!("It was {} a short while ago; ask again after {}.", standing.cause, standing.until);
-            return self.refuse(call, DeniedKind::CoolingDown, says, None, now).await;
+            let kind = if standing.cause == "revoked" { DeniedKind::Revoked } else { DeniedKind::CoolingDown };
+            return self.refuse(call, kind, says, None, now).await;
         }
         match &ruling {
             Ruling::Refused(_) => Ok(Look::Again),

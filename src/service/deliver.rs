@@ -3,6 +3,7 @@
 //! Cards are drawn from the store at the moment they are sent, so a late or repeated delivery shows the truth.
 //! Slack offers no idempotent post: an answer that never came may mean a second card, and both work.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine;
@@ -20,7 +21,7 @@ use crate::slack::{SlackError, cards};
 use crate::store::{Claimed, Commit, Delivery};
 
 /// How many deliveries are under way at the same time.
-const AT_ONCE: u32 = 32;
+const AT_ONCE: u32 = 8;
 /// How long a delivery is ours before another turn may take it, in seconds: longer than Slack's deadline.
 const LEASE_SECONDS: i64 = 30;
 /// After this many failed attempts a delivery is given up.
@@ -162,6 +163,7 @@ impl Service {
     }
 
     async fn finish(&self, row: &Claimed, mut commit: Commit, now: Timestamp) -> Result<(), Error> {
+        self.0.slack_fails.store(false, Ordering::Relaxed);
         commit.finish = Some((row.id, row.lease.clone()));
         self.0.store.commit(commit, now).await?;
         metrics::counter!("countersign_deliveries_total", "outcome" => "done").increment(1);
@@ -172,6 +174,7 @@ impl Service {
     /// Puts a failed delivery back, or gives it up. Answers with the pause that its lane must make.
     async fn failed(&self, row: &Claimed, error: &SlackError, now: Timestamp) -> Result<Option<Duration>, Error> {
         metrics::counter!("countersign_deliveries_total", "outcome" => "failed").increment(1);
+        self.0.slack_fails.store(true, Ordering::Relaxed);
         let code = error.code().to_owned();
         let (counts, pause) = match error {
             SlackError::RateLimited { after } => (false, after.unwrap_or(Duration::from_secs(1))),

@@ -1,15 +1,21 @@
 //! What operators can do: look, and revoke. Nothing here approves: there is one decision path.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{CONFLICTS_MAX, Error, Service};
+use super::{CONFLICTS_MAX, Error, Hook, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, State, Status};
-use crate::domain::audit::Actor;
+use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, NotIssued, Source, Status as GrantStatus};
 use crate::domain::ids::{GrantId, HookName, RequestId};
-use crate::store::{Chained, Change, Commit, DeadLetter, Outcome};
+use crate::store::{Chained, Change, Commit, DeadLetter, Outcome, StoreError};
+
+/// A write that takes longer than this does not work.
+const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// An access request as operators see it.
 #[derive(Debug, Serialize)]
@@ -247,4 +253,58 @@ fn grant_view(grant: &Grant, now: Timestamp) -> GrantView {
         approved_by: grant.deciders.iter().map(|decider| decider.principal.to_string()).collect(),
         rules: grant.rules.clone(),
     }
+}
+
+impl Service {
+    /// Writes something real, at most once a second, to learn whether writing works.
+    ///
+    /// # Errors
+    /// What keeps it from working.
+    pub async fn writing_works(&self) -> Result<(), StoreError> {
+        let deadline = tokio::time::timeout(PROBE_DEADLINE, self.0.store.probe(self.now()));
+        deadline.await.unwrap_or_else(|_| Err(StoreError::Database("a write took too long".to_owned())))
+    }
+
+    /// What does not work although calls are answered.
+    pub async fn degraded(&self) -> Vec<&'static str> {
+        let dead = self.0.store.outbox_counts().await.map(|(_, dead)| dead).unwrap_or(0);
+        let slack = self.0.slack_fails.load(Ordering::Relaxed).then_some("slack");
+        slack.into_iter().chain((dead > 0).then_some("dead_letters")).collect()
+    }
+
+    /// Brings the gauges up to date.
+    pub async fn measure(&self) {
+        metrics::gauge!("countersign_held_calls").set(count(self.held() as u64));
+        if let Ok((ready, dead)) = self.0.store.outbox_counts().await {
+            metrics::gauge!("countersign_outbox_waiting").set(count(ready.unsigned_abs()));
+            metrics::gauge!("countersign_outbox_dead").set(count(dead.unsigned_abs()));
+        }
+    }
+
+    /// Writes down that an authentic call could not be judged.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn call_refused(&self, hook: &Hook, why: &str) -> Result<(), Error> {
+        let now = self.now();
+        if !self.0.refusals.may_be_written(hook.name.as_str(), now) {
+            return Ok(());
+        }
+        let audit = AuditEntry {
+            at: now,
+            kind: Kind::TokenRefused,
+            actor: Actor::Hook(hook.name.clone()),
+            request_id: None,
+            grant_id: None,
+            summary: format!("a call of {} could not be judged", hook.name),
+            detail: json!({ "why": why.chars().take(1_000).collect::<String>() }),
+        };
+        self.0.store.commit(Commit { audit: vec![audit], ..Commit::default() }, now).await?;
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts of this size are exact")]
+fn count(n: u64) -> f64 {
+    n as f64
 }
