@@ -195,11 +195,14 @@ async fn other_tokens_are_refused_and_no_token_is_logged() {
     let call = stage.http.post(format!("{}/api/auth.test?token={real}", stage.url)).form(&form);
     let answer: serde_json::Value = call.send().await.expect("an answer").json().await.expect("JSON");
     assert_eq!(answer["error"], "invalid_auth");
+    let as_argument = stage.http.post(format!("{}/api/auth.test", stage.url)).form(&[("token", BOT_TOKEN)]);
+    let answer: serde_json::Value = as_argument.send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(answer["ok"], true, "Slack takes the token as an argument too");
     let own = stage.slack("auth.test", json!({})).await;
     assert_eq!((&own["team_id"], &own["stand_in"]), (&json!("T0ACME"), &json!(true)));
     assert!(own["team"].as_str().expect("a name").contains("stand-in"));
     let log = stage.get("/log").await;
-    assert_eq!(log.as_array().map(Vec::len), Some(5));
+    assert_eq!(log.as_array().map(Vec::len), Some(6));
     assert!(!log.to_string().contains("AbCdEfGh") && !log.to_string().contains(BOT_TOKEN), "{log}");
 }
 
