@@ -258,9 +258,16 @@ impl<'a> Section<'a> {
 }
 
 /// A value for a message: texts and numbers as they are (cut short), tables and lists by their kind only.
+/// The user and password of an address are left out.
 pub(super) fn shown(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
+        DeValue::String(text) => {
+            let text = match (text.split_once("://"), text.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+                _ => text.to_string(),
+            };
+            format!("{:?}", text.chars().take(80).collect::<String>())
+        }
         DeValue::Integer(number) => format!("the number {number}"),
         DeValue::Float(number) => format!("the number {number}"),
         DeValue::Boolean(truth) => truth.to_string(),
