@@ -5,12 +5,20 @@
 //! Slack sent it and [`click`] reads it leniently. [`people`] remembers, briefly, what Slack said of accounts
 //! and user groups. Nothing here decides anything.
 
+mod blocks;
+mod command;
 mod connector;
+mod ending;
 mod error;
+mod inbound;
+mod parts;
 
+pub mod cards;
 pub mod click;
+pub mod forms;
 pub mod people;
 pub mod signature;
+pub mod text;
 
 use std::collections::BTreeSet;
 use std::fmt;
