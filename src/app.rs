@@ -45,7 +45,12 @@ pub struct Running {
 ///
 /// # Errors
 /// Whatever keeps it from being safe: then nothing is served.
-pub async fn start(loaded: Loaded, clock: SharedClock, listener: TcpListener, worker: Worker) -> anyhow::Result<Running> {
+pub async fn start(
+    loaded: Loaded,
+    clock: SharedClock,
+    listener: TcpListener,
+    worker: Worker,
+) -> anyhow::Result<Running> {
     telemetry::metrics();
     let Loaded { config, policy, warnings } = loaded;
     for warning in &warnings {

@@ -100,7 +100,12 @@ fn write_files(folder: &Path, page: SocketAddr, service: SocketAddr, secrets: &S
     Ok(())
 }
 
-async fn start(folder: &Path, listener: TcpListener, clock: &SharedClock, secrets: &Secrets) -> anyhow::Result<Running> {
+async fn start(
+    folder: &Path,
+    listener: TcpListener,
+    clock: &SharedClock,
+    secrets: &Secrets,
+) -> anyhow::Result<Running> {
     let names = secrets.environment();
     let loaded = Config::load(&folder.join("countersign.toml"), &|name| names.get(name).cloned())
         .map_err(|errors| anyhow::anyhow!("{errors}"))?;

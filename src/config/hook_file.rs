@@ -7,6 +7,8 @@ use toml::de::DeValue;
 
 use super::reader::Section;
 use super::secrets::{self, Sources};
+use axum::http::HeaderName;
+
 use super::{Dialect, HookAuth, HookConfig, values};
 use crate::domain::ids::HookName;
 
@@ -111,8 +113,7 @@ fn webhook(section: &Section<'_>, sources: &Sources<'_>) -> Option<HookAuth> {
 
 const A_HEADER: &str = "the name of an HTTP header, like \"X-Countersign-Key\"";
 
-fn header(value: &DeValue<'_>) -> Result<String, String> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    let fits = |text: &&str| (1..=64).contains(&text.len()) && text.bytes().all(allowed);
-    value.as_str().filter(fits).map(str::to_ascii_lowercase).ok_or_else(|| A_HEADER.to_owned())
+fn header(value: &DeValue<'_>) -> Result<HeaderName, String> {
+    let name = value.as_str().filter(|text| text.len() <= 64).and_then(|text| text.parse().ok());
+    name.ok_or_else(|| A_HEADER.to_owned())
 }

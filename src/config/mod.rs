@@ -23,6 +23,7 @@ mod server_file;
 mod tests;
 mod values;
 
+pub use crate::door::{Dialect, HookAuth};
 pub use describe::describe;
 pub use reader::{ConfigError, ConfigErrors};
 
@@ -109,44 +110,6 @@ pub struct HookConfig {
     pub hold: Duration,
     /// Where Ory Hydra's admin API is.
     pub admin_url: Option<Url>,
-}
-
-/// How an authorization server speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// The dialect for servers without one of their own.
-    Generic,
-    /// Ory Hydra's token hook.
-    Hydra,
-    /// The AuthZEN Authorization API.
-    Authzen,
-}
-
-impl Dialect {
-    /// The word in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Generic => "generic",
-            Self::Hydra => "hydra",
-            Self::Authzen => "authzen",
-        }
-    }
-}
-
-/// How an authorization server proves who it is. The lists are never empty; two during a rotation.
-#[derive(Debug, Clone)]
-pub enum HookAuth {
-    /// Standard Webhooks signatures, by secrets that begin with `whsec_`.
-    Webhook(Vec<SecretString>),
-    /// `Authorization: Bearer`.
-    Bearer(Vec<SecretString>),
-    /// A key in a header of its own.
-    ApiKey {
-        /// The header, in lower case.
-        header: String,
-        /// What it may hold.
-        values: Vec<SecretString>,
-    },
 }
 
 /// A key of the operators' API. Only its hash is known here.

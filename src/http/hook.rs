@@ -13,7 +13,7 @@ use crate::domain::audit::Actor;
 use crate::domain::ids::{GrantId, RequestId};
 use crate::domain::token_request::TokenRequest;
 use crate::door::{Answer, Denied, Dialect, ParseError, Rendered, Verified, authenticate};
-use crate::hooks::{generic, hydra, preferred_wait};
+use crate::hooks::{generic, preferred_wait};
 use crate::service::{Call, Hook, Revocation, Service};
 use crate::store::HookCall;
 
@@ -28,7 +28,7 @@ pub async fn called(State(doors): State<Doors>, Path(name): Path<String>, reques
     };
     into_response(match hook.dialect {
         Dialect::Generic => generic(&doors.service, &hook, &headers, &verified).await,
-        Dialect::Hydra => hydra(&doors.service, &hook, &verified).await,
+        Dialect::Hydra => unauthenticated(&name),
         // It has doors of its own.
         Dialect::Authzen => unauthenticated(&name),
     })
@@ -41,19 +41,6 @@ async fn generic(service: &Service, hook: &Hook, headers: &HeaderMap, verified: 
         Err(error) => {
             refused(service, hook, &error).await;
             generic::render_error(&error)
-        }
-    }
-}
-
-async fn hydra(service: &Service, hook: &Hook, verified: &Verified) -> Rendered {
-    match hydra::parse(verified, &hook.name) {
-        Ok(parsed) => {
-            let answer = answer(service, hook, parsed.request, verified, hook.hold).await;
-            hydra::render(&answer, &parsed.echo)
-        }
-        Err(error) => {
-            refused(service, hook, &error).await;
-            hydra::render_error(&error)
         }
     }
 }
@@ -76,7 +63,8 @@ pub(super) async fn answer(
         tracing::error!(%error, hook = %hook.name, "a token request is refused because of an error");
         Answer::Unavailable { retry_after_secs: RETRY_AFTER, says: error.shown().to_owned() }
     });
-    metrics::counter!("countersign_hook_answers_total", "hook" => hook.name.to_string(), "answer" => word(&answer)).increment(1);
+    metrics::counter!("countersign_hook_answers_total", "hook" => hook.name.to_string(), "answer" => word(&answer))
+        .increment(1);
     answer
 }
 
@@ -93,14 +81,19 @@ fn word(answer: &Answer) -> &'static str {
 
 /// A call that is authentic but cannot be judged leaves its refusal in the audit, and nothing else.
 pub(super) async fn refused(service: &Service, hook: &Hook, error: &ParseError) {
-    metrics::counter!("countersign_hook_answers_total", "hook" => hook.name.to_string(), "answer" => "malformed").increment(1);
+    metrics::counter!("countersign_hook_answers_total", "hook" => hook.name.to_string(), "answer" => "malformed")
+        .increment(1);
     if let Err(failure) = service.call_refused(hook, &error.to_string()).await {
         tracing::error!(error = %failure, "a refusal could not be written down");
     }
 }
 
 /// `GET /hooks/{name}/requests/{id}`: where an access request of this hook stands.
-pub async fn status(State(doors): State<Doors>, Path((name, id)): Path<(String, String)>, request: Request) -> Response {
+pub async fn status(
+    State(doors): State<Doors>,
+    Path((name, id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
     let (hook, _, _) = match enter(&doors, &name, request).await {
         Ok(entered) => entered,
         Err(rendered) => return into_response(rendered),
@@ -121,7 +114,11 @@ pub async fn status(State(doors): State<Doors>, Path((name, id)): Path<(String, 
 }
 
 /// `POST /hooks/{name}/grants/{id}/revoke`: the hook, on its client's behalf.
-pub async fn revoke(State(doors): State<Doors>, Path((name, id)): Path<(String, String)>, request: Request) -> Response {
+pub async fn revoke(
+    State(doors): State<Doors>,
+    Path((name, id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
     let (hook, _, verified) = match enter(&doors, &name, request).await {
         Ok(entered) => entered,
         Err(rendered) => return into_response(rendered),

@@ -1,6 +1,5 @@
 //! HTTP: who may come in, how much they may send, and which door they take. Acts only through the service.
 
-mod authzen;
 mod body;
 mod hook;
 mod machine;
@@ -39,9 +38,6 @@ pub fn router(doors: Doors) -> Router {
         .route("/hooks/{name}", post(hook::called))
         .route("/hooks/{name}/requests/{id}", get(hook::status))
         .route("/hooks/{name}/grants/{id}/revoke", post(hook::revoke))
-        .route("/access/v1/evaluation", post(authzen::evaluation))
-        .route("/access/v1/evaluations", post(authzen::evaluations))
-        .route("/.well-known/authzen-configuration", get(authzen::metadata))
         .route("/slack/interactions", post(slack::interactions))
         .route("/slack/commands", post(slack::commands))
         .route("/slack/events", post(slack::events))
@@ -58,7 +54,9 @@ pub fn router(doors: Doors) -> Router {
         .route("/metrics", get(machine::metrics))
         .route("/openapi.json", get(machine::openapi))
         .route("/.well-known/jwks.json", get(machine::jwks))
-        .fallback(|| async { into_response(Rendered::problem(404, "about:blank", "Not Found", "There is no such door.")) })
+        .fallback(|| async {
+            into_response(Rendered::problem(404, "about:blank", "Not Found", "There is no such door."))
+        })
         .layer(middleware::from_fn_with_state(doors.clone(), count))
         .layer(CatchPanicLayer::custom(|_| {
             into_response(Rendered::problem(500, "about:blank", "Internal Server Error", "Nothing was granted."))

@@ -39,7 +39,9 @@ impl Page {
 /// `GET /v1/requests`
 pub async fn requests(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
     into_response(match key(&doors, &headers, Role::Viewer) {
-        Ok(_) => answer(doors.service.requests(page.before.as_deref(), page.most()).await, |all| json!({ "requests": all })),
+        Ok(_) => {
+            answer(doors.service.requests(page.before.as_deref(), page.most()).await, |all| json!({ "requests": all }))
+        }
         Err(rendered) => rendered,
     })
 }
@@ -58,7 +60,9 @@ pub async fn request(State(doors): State<Doors>, Path(id): Path<String>, headers
 /// `GET /v1/grants`
 pub async fn grants(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
     into_response(match key(&doors, &headers, Role::Viewer) {
-        Ok(_) => answer(doors.service.grants(page.before.as_deref(), page.most()).await, |all| json!({ "grants": all })),
+        Ok(_) => {
+            answer(doors.service.grants(page.before.as_deref(), page.most()).await, |all| json!({ "grants": all }))
+        }
         Err(rendered) => rendered,
     })
 }

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::{Doors, body, into_response};
 use crate::door::Rendered;
 use crate::service::{Error, FormAnswer};
-use crate::slack::cards;
 use crate::slack::click::{Event, Interaction};
+use crate::slack::forms;
 use crate::slack::signature;
 
 /// Slack shows an error after three seconds; before that the person is told to try again.
@@ -51,7 +51,7 @@ fn form_answer(answer: FormAnswer) -> Rendered {
     match answer {
         FormAnswer::Close => Rendered::empty(200),
         FormAnswer::Say(words) => {
-            Rendered::json(200, &json!({ "response_action": "update", "view": cards::stale_view(&words) }))
+            Rendered::json(200, &json!({ "response_action": "update", "view": forms::stale_view(&words) }))
         }
     }
 }
@@ -71,7 +71,8 @@ pub async fn commands(State(doors): State<Doors>, request: Request) -> Response 
     if command.ssl_check {
         return into_response(Rendered::empty(200));
     }
-    let text = "This version of Countersign asks when your client asks for a token. There is nothing to request here yet.";
+    let text =
+        "This version of Countersign asks when your client asks for a token. There is nothing to request here yet.";
     into_response(Rendered::json(200, &json!({ "response_type": "ephemeral", "text": text })))
 }
 
@@ -82,7 +83,7 @@ pub async fn events(State(doors): State<Doors>, request: Request) -> Response {
         Err(rendered) => return into_response(rendered),
     };
     into_response(match Event::parse(&body) {
-        Ok(Event::UrlVerification { challenge }) => Rendered::json(200, &json!({ "challenge": challenge })),
+        Ok(Event::Challenge(challenge)) => Rendered::json(200, &json!({ "challenge": challenge })),
         Ok(_) => Rendered::empty(200),
         Err(_) => Rendered::problem(400, "about:blank", "Bad Request", "It is not understood."),
     })

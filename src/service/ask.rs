@@ -221,7 +221,12 @@ impl Service {
         self.committed(commit, Look::Waiting(Box::new(step.next)), now).await
     }
 
-    async fn over_a_limit(&self, policy: &Policy, asked: &TokenRequest, now: Timestamp) -> Result<Option<String>, Error> {
+    async fn over_a_limit(
+        &self,
+        policy: &Policy,
+        asked: &TokenRequest,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
         let (most, whose) = match asked.subject.kind {
             SubjectKind::User => (policy.limits.pending_per_subject, "this subject"),
             SubjectKind::Client => (policy.limits.pending_per_client, "this client"),

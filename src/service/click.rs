@@ -18,8 +18,8 @@ use crate::domain::grant::{Grant, NotIssued};
 use crate::domain::identity::{EmailMapping, Outsider, Principal, Voter};
 use crate::domain::ids::{SetName, SlackChannelId, SlackUserId};
 use crate::domain::policy::Ceremony;
-use crate::slack::cards;
 use crate::slack::click::{Foreign, Origin, Press, Submission, origin_refusal};
+use crate::slack::{cards, forms};
 use crate::store::{Button, Change, Commit, Outcome};
 
 /// How many refusals of one person are written down within a minute; further ones are only counted.
@@ -73,7 +73,7 @@ struct Carried {
 pub(super) struct Refusals(Mutex<HashMap<String, (i64, u32)>>);
 
 impl Refusals {
-    fn may_be_written(&self, who: &str, now: Timestamp) -> bool {
+    pub(super) fn may_be_written(&self, who: &str, now: Timestamp) -> bool {
         let minute = now.timestamp() / 60;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REFUSALS_PEOPLE_MAX {
@@ -106,6 +106,11 @@ impl Service {
             Err(refused) => Err(refused),
         };
         if let Err((request, why)) = outcome {
+            let request = match request {
+                Some(request) => Some(request),
+                // Whoever comes from elsewhere is told who can decide, too.
+                None => self.request_of_button(&press.value).await?.map(Box::new),
+            };
             self.refused(&press.origin, press.channel.as_ref(), request.as_deref(), &why, now).await?;
         }
         Ok(())
@@ -131,6 +136,13 @@ impl Service {
         let Err((request, why)) = outcome else { return Ok(FormAnswer::Close) };
         self.write_down(&form.origin, request.as_deref(), &why, now).await?;
         Ok(FormAnswer::Say(self.words(&why, request.as_deref())))
+    }
+
+    async fn request_of_button(&self, value: &str) -> Result<Option<AccessRequest>, Error> {
+        match self.0.store.button(value).await? {
+            Some(button) => Ok(self.0.store.request(&button.request).await?),
+            None => Ok(None),
+        }
     }
 
     /// Everything up to the approver sets.
@@ -167,8 +179,7 @@ impl Service {
     async fn voter(&self, user: &SlackUserId, request: &AccessRequest, now: Timestamp) -> Result<Voter, Why> {
         let inner = &self.0;
         let maps = inner.settings.directory.email == EmailMapping::Verified;
-        let (standing, mut learnt_at) =
-            inner.people.standing(user, maps, now).await.map_err(|_| Why::SlackDown)?;
+        let (standing, mut learnt_at) = inner.people.standing(user, maps, now).await.map_err(|_| Why::SlackDown)?;
         if let Some(outsider) = standing.outsider(&inner.settings.team_id) {
             return Err(Why::Outsider(outsider));
         }
@@ -193,7 +204,11 @@ impl Service {
                 member_of.insert(name.clone());
             }
         }
-        if member_of.is_empty() && unknown { Err(Why::SlackDown) } else { Ok(Voter { slack: user.clone(), principal, possible, member_of, learnt_at }) }
+        if member_of.is_empty() && unknown {
+            Err(Why::SlackDown)
+        } else {
+            Ok(Voter { slack: user.clone(), principal, possible, member_of, learnt_at })
+        }
     }
 
     async fn approve(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
@@ -224,7 +239,8 @@ impl Service {
                 Err(refusal) => return Ok(Err((Some(Box::new(request)), Why::Refused(refusal)))),
             };
             let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
-            commit.vote = (step.next.votes.len() > request.votes.len()).then(|| step.next.votes.last().cloned()).flatten();
+            commit.vote =
+                (step.next.votes.len() > request.votes.len()).then(|| step.next.votes.last().cloned()).flatten();
             commit.bind = Some((button.hash.clone(), message.clone()));
             commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
             match self.0.store.commit(commit, now).await? {
@@ -256,12 +272,12 @@ impl Service {
         let Checked { request, message, .. } = checked;
         let carried = Carried { v: press.value.clone(), c: message.channel.to_string(), t: message.ts };
         let carried = json!(carried).to_string();
-        let form = self.with_facts(&request, None, "", |facts| cards::deny_form(&carried, facts));
+        let form = self.with_facts(&request, None, "", |facts| forms::deny_form(&carried, facts));
         self.open_form(press, &form).await.map_err(|why| (Some(Box::new(request)), why))
     }
 
     async fn show_details(&self, checked: &Checked, press: &Press) -> Acted {
-        let view = self.with_facts(&checked.request, None, "", cards::details_view);
+        let view = self.with_facts(&checked.request, None, "", forms::details_view);
         self.open_form(press, &view).await.map_err(|why| (Some(Box::new(checked.request.clone())), why))
     }
 
@@ -348,7 +364,8 @@ impl Service {
     /// The words for the person. They say that nothing was changed, and who can decide.
     fn words(&self, why: &Why, request: Option<&AccessRequest>) -> String {
         let who = request.map(|request| self.approver_words(request)).unwrap_or_default();
-        let can = if who.is_empty() { String::new() } else { format!(" {who} can decide, never the person who asked.") };
+        let can =
+            if who.is_empty() { String::new() } else { format!(" {who} can decide, never the person who asked.") };
         let text = match why {
             Why::Foreign(_) | Why::Outsider(Outsider::OtherWorkspace) => {
                 format!("You can't decide this request: only members of this workspace can.{can}")
@@ -363,7 +380,9 @@ impl Service {
                 "This button is out of date. Look for the newest card of this request.".to_owned()
             }
             Why::Malformed(_) => "That could not be understood.".to_owned(),
-            Why::SlackDown => "Slack could not be asked just now whether you may decide. Try again in a moment.".to_owned(),
+            Why::SlackDown => {
+                "Slack could not be asked just now whether you may decide. Try again in a moment.".to_owned()
+            }
             Why::NotEnforced => "This request needs a ceremony that this version does not offer.".to_owned(),
             Why::MayNotRevoke => format!("You can't revoke this grant: an approver or the requester can.{can}"),
             Why::GrantOver => "This grant is over already.".to_owned(),

@@ -184,7 +184,12 @@ impl Service {
         if row.attempts + 1 >= ATTEMPTS_MAX && counts {
             self.give_up(row, &code, now).await?;
         } else {
-            tracing::warn!(error = code, lane = row.lane, attempts = row.attempts + 1, "a delivery waits for another try");
+            tracing::warn!(
+                error = code,
+                lane = row.lane,
+                attempts = row.attempts + 1,
+                "a delivery waits for another try"
+            );
             self.0.store.try_again(row, counts, code, later(now, pause)).await?;
         }
         Ok(Some(pause))

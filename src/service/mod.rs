@@ -105,13 +105,15 @@ impl Error {
     pub fn shown(&self) -> &'static str {
         match self {
             Self::Busy => "Too much happens to this at once; try again.",
-            Self::Store(StoreError::CannotWrite(_) | StoreError::Disk(_)) => "The store cannot be written; nothing is granted meanwhile.",
+            Self::Store(StoreError::CannotWrite(_) | StoreError::Disk(_)) => {
+                "The store cannot be written; nothing is granted meanwhile."
+            }
             Self::Store(StoreError::Corrupt(_) | StoreError::Inconsistent { .. }) => {
                 "The store is damaged; nothing is granted meanwhile."
             }
-            Self::Store(StoreError::Database(_) | StoreError::Unusable(_) | StoreError::Stopped | StoreError::OtherBody) => {
-                "The store does not answer; nothing is granted meanwhile."
-            }
+            Self::Store(
+                StoreError::Database(_) | StoreError::Unusable(_) | StoreError::Stopped | StoreError::OtherBody,
+            ) => "The store does not answer; nothing is granted meanwhile.",
         }
     }
 }
@@ -243,13 +245,17 @@ impl Service {
         let mut all = Vec::new();
         for effect in effects {
             match effect {
-                Effect::PostCards => all.extend(self.channels(request).into_iter().map(|channel| Delivery::PostCard { channel })),
+                Effect::PostCards => {
+                    all.extend(self.channels(request).into_iter().map(|channel| Delivery::PostCard { channel }))
+                }
                 Effect::RefreshCards => {
                     all.extend(self.channels(request).into_iter().map(|channel| Delivery::RefreshCards { channel }));
                 }
                 Effect::TellRequester => all.push(Delivery::TellRequester),
                 Effect::NoteInThread { text } => all.extend(
-                    self.channels(request).into_iter().map(|channel| Delivery::NoteInThread { channel, text: text.clone() }),
+                    self.channels(request)
+                        .into_iter()
+                        .map(|channel| Delivery::NoteInThread { channel, text: text.clone() }),
                 ),
             }
         }
