@@ -62,7 +62,7 @@ impl Server {
     }
 }
 
-/// Where the service keeps what it knows: an SQLite file.
+/// Where the service keeps what it knows: a file of `SQLite`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
     /// As it stands in the configuration, such as `sqlite://countersign.db`.

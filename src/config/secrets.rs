@@ -51,14 +51,14 @@ impl Sources<'_> {
         };
         let text = |name: &str| table.get(name).and_then(|value| value.get_ref().as_str());
         let found = match (text("env"), text("file"), table.len()) {
-            (Some(name), None, 1) => self.from_env(name),
-            (None, Some(path), 1) => self.from_file(path),
+            (Some(name), None, 1) => self.in_env(name),
+            (None, Some(path), 1) => self.in_file(path),
             _ => Err((keys(table), A_SECRET.to_owned())),
         };
         found.map_err(|(found, allowed)| section.wrong(key, &found, &allowed)).ok()
     }
 
-    fn from_env(&self, name: &str) -> Result<SecretString, (String, String)> {
+    fn in_env(&self, name: &str) -> Result<SecretString, (String, String)> {
         // What does not look like a name may be the secret itself, put in the wrong place.
         let is_a_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
         let name_shown = if is_a_name { name } else { "of that name" };
@@ -69,7 +69,7 @@ impl Sources<'_> {
         }
     }
 
-    fn from_file(&self, path: &str) -> Result<SecretString, (String, String)> {
+    fn in_file(&self, path: &str) -> Result<SecretString, (String, String)> {
         let path = self.folder.join(path);
         let wanted = || format!("at least {CHARACTERS_MIN} characters in the file {}", path.display());
         match std::fs::read_to_string(&path) {
