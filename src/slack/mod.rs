@@ -20,6 +20,13 @@ pub mod people;
 pub mod signature;
 pub mod text;
 
+#[cfg(test)]
+mod card_tests;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
