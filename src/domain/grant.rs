@@ -212,9 +212,9 @@ impl Grant {
 
     /// Whether an unnamed call is the same use as the last one: identical, and within [`SAME_USE_SECONDS`].
     pub fn is_same_use(&self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
-        self.last_use.as_ref().is_some_and(|(at, last)| {
-            last == fingerprint && (0..SAME_USE_SECONDS).contains(&(now - at).num_seconds())
-        })
+        self.last_use
+            .as_ref()
+            .is_some_and(|(at, last)| last == fingerprint && (0..SAME_USE_SECONDS).contains(&(now - at).num_seconds()))
     }
 
     /// Whether it covers a token request: equal in all but the scopes, which are no more than its own.

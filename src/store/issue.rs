@@ -17,7 +17,6 @@ use crate::domain::grant::SAME_USE_SECONDS;
 use crate::domain::ids::GrantId;
 use crate::domain::token_request::Fingerprint;
 
-
 /// A token that is about to be issued.
 #[derive(Debug, Clone)]
 pub struct Issue {
