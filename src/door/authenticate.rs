@@ -181,3 +181,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let value = all.next()?.to_str().ok()?;
     all.next().is_none().then_some(value)
 }
+
+#[cfg(test)]
+mod tests;

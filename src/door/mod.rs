@@ -11,6 +11,9 @@ mod authenticate;
 mod reading;
 mod rendered;
 
+#[cfg(test)]
+pub(crate) mod for_tests;
+
 pub use answer::{Answer, Denied, DeniedKind, Granted, Pending};
 pub use authenticate::{HookAuth, UnusableAuth, Verified, WEBHOOK_ID_MAX, authenticate};
 pub use reading::{Body, ParseError, Problem, Problems};

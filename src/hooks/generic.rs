@@ -20,8 +20,7 @@ pub const EXPIRES_IN_MAX: u64 = 10 * 365 * 24 * 3_600;
 pub const REASON_MAX: usize = 10_000;
 /// The most characters of a `binding_message`.
 pub const BINDING_MESSAGE_MAX: usize = 64;
-/// The most characters of the text of `scope`, before anybody counts scopes: it is refused beyond 2,500, and
-/// this leaves room to say so instead of calling it malformed.
+/// The text of `scope` has no bound of its own: beyond 2,500 characters it is refused with a reason, not malformed.
 const SCOPE_TEXT_MAX: usize = usize::MAX;
 /// The most audiences, actors and authorization details.
 const LIST_MAX: usize = 50;
@@ -237,3 +236,6 @@ fn denied_body(denied: &Denied) -> Value {
 fn instant(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! ```
 
 pub mod generic;
+pub mod hydra;
 mod prefer;
 
 pub use crate::door::{
