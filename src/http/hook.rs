@@ -13,7 +13,7 @@ use crate::domain::audit::Actor;
 use crate::domain::ids::{GrantId, RequestId};
 use crate::domain::token_request::TokenRequest;
 use crate::door::{Answer, Denied, Dialect, ParseError, Rendered, Verified, authenticate};
-use crate::hooks::{generic, preferred_wait};
+use crate::hooks::{generic, hydra, preferred_wait};
 use crate::service::{Call, Hook, Revocation, Service};
 use crate::store::HookCall;
 
@@ -28,7 +28,7 @@ pub async fn called(State(doors): State<Doors>, Path(name): Path<String>, reques
     };
     into_response(match hook.dialect {
         Dialect::Generic => generic(&doors.service, &hook, &headers, &verified).await,
-        Dialect::Hydra => unauthenticated(&name),
+        Dialect::Hydra => hydra(&doors.service, &hook, &verified).await,
         // It has doors of its own.
         Dialect::Authzen => unauthenticated(&name),
     })
@@ -41,6 +41,19 @@ async fn generic(service: &Service, hook: &Hook, headers: &HeaderMap, verified: 
         Err(error) => {
             refused(service, hook, &error).await;
             generic::render_error(&error)
+        }
+    }
+}
+
+async fn hydra(service: &Service, hook: &Hook, verified: &Verified) -> Rendered {
+    match hydra::parse(verified, &hook.name) {
+        Ok(parsed) => {
+            let answer = answer(service, hook, parsed.request, verified, hook.hold).await;
+            hydra::render(&answer, &parsed.echo)
+        }
+        Err(error) => {
+            refused(service, hook, &error).await;
+            hydra::render_error(&error)
         }
     }
 }
