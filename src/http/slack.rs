@@ -35,8 +35,8 @@ pub async fn interactions(State(doors): State<Doors>, request: Request) -> Respo
     // In a task of its own: Slack hanging up must not leave a click half checked.
     let work = tokio::spawn(async move {
         match interaction {
-            Interaction::Pressed(press) => service.pressed(&press).await.map(|()| Rendered::empty(200)),
-            Interaction::Submitted(form) => service.submitted(&form).await.map(form_answer),
+            Interaction::Pressed(press) => Box::pin(service.pressed(&press)).await.map(|()| Rendered::empty(200)),
+            Interaction::Submitted(form) => Box::pin(service.submitted(&form)).await.map(form_answer),
             Interaction::Closed | Interaction::Other(_) => Ok(Rendered::empty(200)),
         }
     });

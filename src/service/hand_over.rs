@@ -25,7 +25,7 @@ const LEARNT_BEFORE_CLICK: i64 = 60;
 
 impl Service {
     /// The answer from a live grant that covers the call, if there is one.
-    pub(super) async fn from_grants(
+    pub(super) async fn issue_from_grants(
         &self,
         call: &Call,
         ruling: &Ruling,
