@@ -15,9 +15,9 @@ use super::grant::{Grant, Source, State as GrantState, after, rule_names, spoken
 use super::hashing::sha256_hex;
 use super::identity::{Principal, Voter, parties};
 use super::ids::{GrantId, RequestId, SlackChannelId};
-use super::policy::{PolicyVersion, Question};
+use super::policy::{PolicyVersion, Question, Requirement};
 use super::quorum::{self, Approval};
-use super::scope::{Scope, ScopeSet};
+use super::scope::ScopeSet;
 use super::token_request::{SubjectKind, TokenRequest};
 
 /// How many differing retries are noted on a card; further ones only count.
@@ -403,14 +403,7 @@ impl AccessRequest {
     /// # Errors
     /// [`Refusal::OwnRequest`] or [`Refusal::NotAnApprover`].
     pub fn eligible(&self, voter: &Voter) -> Result<Vec<usize>, Refusal> {
-        let counts_for: Vec<usize> = self
-            .question
-            .requirements
-            .iter()
-            .enumerate()
-            .filter(|(_, requirement)| requirement.approvers.iter().any(|set| voter.member_of.contains(set)))
-            .map(|(n, _)| n)
-            .collect();
+        let counts_for = counts_for(&self.question.requirements, voter);
         if parties(&self.asked).iter().any(|party| *party == voter.principal || voter.possible.contains(party)) {
             Err(Refusal::OwnRequest)
         } else if counts_for.is_empty() {
@@ -480,6 +473,7 @@ impl AccessRequest {
             max_token_lifetime: terms.bounds.max_token_lifetime,
             uses: terms.bounds.uses,
             used: 0,
+            last_use: None,
             last_token_expires_at: None,
             deciders: self.votes.iter().map(|vote| vote.voter.clone()).collect(),
             policy: self.policy.clone(),
@@ -583,13 +577,17 @@ fn counted(question: &Question, votes: &[Vote]) -> Vec<u8> {
     quorum::counted(&question.requirements, &approvals, question.shared)
 }
 
-/// Whether the deciders of a grant still meet the question, given who of them may still decide.
-pub fn still_met(question: &Question, votes: &[Vote], may_decide: impl Fn(&Voter) -> bool) -> bool {
-    let left: Vec<Vote> = votes.iter().filter(|vote| may_decide(&vote.voter)).cloned().collect();
-    quorum::met(&question.requirements, &counted(question, &left))
+/// The requirements (by index) that somebody would count for.
+pub fn counts_for(requirements: &[Requirement], voter: &Voter) -> Vec<usize> {
+    let in_any = |requirement: &Requirement| requirement.approvers.iter().any(|set| voter.member_of.contains(set));
+    requirements.iter().enumerate().filter(|(_, requirement)| in_any(requirement)).map(|(n, _)| n).collect()
 }
 
-/// Whether a denial of `scope` would cool it down.
-pub fn cools_down(question: &Question, scope: &Scope) -> bool {
-    question.asked.contains(scope)
+/// Whether these people would meet a question: asked again when a grant is handed over for the first time.
+pub fn would_meet<'a>(question: &Question, people: impl Iterator<Item = &'a Voter>) -> bool {
+    let people: Vec<(&Voter, Vec<usize>)> =
+        people.map(|voter| (voter, counts_for(&question.requirements, voter))).collect();
+    let approvals: Vec<Approval<'_>> =
+        people.iter().map(|(voter, counts_for)| Approval { who: &voter.principal, counts_for }).collect();
+    quorum::met(&question.requirements, &quorum::counted(&question.requirements, &approvals, question.shared))
 }

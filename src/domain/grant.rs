@@ -12,10 +12,13 @@ use super::identity::Voter;
 use super::ids::{GrantId, RequestId};
 use super::policy::{PolicyVersion, Terms, Uses};
 use super::scope::ScopeSet;
-use super::token_request::{CoverageKey, TokenRequest};
+use super::token_request::{CoverageKey, Fingerprint, TokenRequest};
 
 /// A token that would live for less than this many seconds is not issued at all.
 pub const TOKEN_LIFETIME_MIN: u64 = 5;
+
+/// An identical call without an identifier within this many seconds is the same use.
+pub const SAME_USE_SECONDS: i64 = 60;
 
 /// Where a grant comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,8 @@ pub struct Grant {
     pub uses: Uses,
     /// How often it was.
     pub used: u32,
+    /// When it was last used, and by which token request: an identical one soon after is the same use.
+    pub last_use: Option<(Timestamp, Fingerprint)>,
     /// When the last token that was issued under it runs out.
     pub last_token_expires_at: Option<Timestamp>,
     /// The people who approved, as they were known then. Empty for an allow rule.
@@ -171,6 +176,7 @@ impl Grant {
             max_token_lifetime: terms.bounds.max_token_lifetime,
             uses: terms.bounds.uses,
             used: 0,
+            last_use: None,
             last_token_expires_at: None,
             deciders: Vec::new(),
             policy,
@@ -202,6 +208,13 @@ impl Grant {
                 }
             }
         }
+    }
+
+    /// Whether an unnamed call is the same use as the last one: identical, and within [`SAME_USE_SECONDS`].
+    pub fn is_same_use(&self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
+        self.last_use
+            .as_ref()
+            .is_some_and(|(at, last)| last == fingerprint && (0..SAME_USE_SECONDS).contains(&(now - at).num_seconds()))
     }
 
     /// Whether it covers a token request: equal in all but the scopes, which are no more than its own.

@@ -1,0 +1,314 @@
+//! A hook asks: the answer from a standing grant, from the policy, or from people.
+//!
+//! Whatever the store says when a call is woken or repeated decides; nothing is remembered in memory but who waits.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{CONFLICTS_MAX, Error, HELD_MAX, Hook, Service, fresh_grant_id, fresh_request_id};
+use crate::domain::Timestamp;
+use crate::domain::access_request::{AccessRequest, Event, Refusal, ServerAbilities, State, Status, Step};
+use crate::domain::audit::{Actor, AuditEntry, Kind};
+use crate::domain::grant::{Grant, TOKEN_LIFETIME_MIN};
+use crate::domain::ids::RequestId;
+use crate::domain::policy::{Policy, Question, Ruling, Terms};
+use crate::domain::token_request::{SubjectKind, TokenRequest};
+use crate::hooks::{Answer, Denied, DeniedKind, Pending};
+use crate::store::{Change, Commit, HookCall, Outcome, StoreError};
+
+/// How long a client should wait before it asks again, in seconds.
+const INTERVAL: u64 = 5;
+/// How long a client should wait that was refused for asking too much, in seconds.
+const LIMIT_RETRY_AFTER: u64 = 30;
+/// A held call is answered this long before its time is up, so that the answer arrives in time.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// A token request with the call that brought it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What is asked.
+    pub asked: TokenRequest,
+    /// The call, where the server names it.
+    pub named: Option<HookCall>,
+}
+
+/// Where a call stands at one look at the store.
+enum Look {
+    /// Answer this.
+    Answer(Answer),
+    /// People are asked.
+    Waiting(Box<AccessRequest>),
+    /// Somebody else was first, or something was written down: look again.
+    Again,
+}
+
+impl Service {
+    /// Answers a token request, holding the call for at most `hold` while people decide.
+    ///
+    /// # Errors
+    /// When the store does not answer; the caller refuses.
+    pub async fn token_requested(&self, hook: &Hook, call: &Call, hold: Duration) -> Result<Answer, Error> {
+        let until = Instant::now() + hold.saturating_sub(MARGIN);
+        let mut draining = self.0.draining.subscribe();
+        let mut looks = 0;
+        let mut request = loop {
+            // Boxed: a held call must not keep room for the looking while it waits.
+            match Box::pin(self.look(hook, call)).await? {
+                Look::Answer(answer) => return Ok(answer),
+                Look::Waiting(request) => break request,
+                Look::Again if looks < CONFLICTS_MAX => looks += 1,
+                Look::Again => return Err(Error::Busy),
+            }
+        };
+        if hold <= MARGIN || self.held() >= HELD_MAX || *draining.borrow() {
+            return Ok(self.pending(&request));
+        }
+        loop {
+            let mut waiter = self.0.waiters.subscribe(&request.id);
+            // Subscribed first: a decision made since the look above is seen by this second one.
+            match Box::pin(self.look_at(hook, call, &request.id)).await? {
+                Look::Answer(answer) => return Ok(answer),
+                Look::Waiting(now) => request = now,
+                Look::Again => continue,
+            }
+            tokio::select! {
+                () = waiter.news() => {}
+                () = tokio::time::sleep_until(until) => return Ok(self.pending(&request)),
+                _ = draining.changed() => return Ok(self.pending(&request)),
+            }
+        }
+    }
+
+    /// The state of an access request, for the hook that opened it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn request_of_hook(&self, hook: &Hook, id: &RequestId) -> Result<Option<AccessRequest>, Error> {
+        Ok(self.0.store.request(id).await?.filter(|request| request.asked.hook == hook.name))
+    }
+
+    /// One look at the access request that a held call waits for. How it ended answers the call; only an
+    /// approval looks for the grant, so that a held call never opens a second access request.
+    async fn look_at(&self, hook: &Hook, call: &Call, id: &RequestId) -> Result<Look, Error> {
+        let now = self.now();
+        let Some(request) = self.0.store.request(id).await? else { return Ok(Look::Again) };
+        match request.status(now) {
+            Status::Pending => Ok(Look::Waiting(Box::new(request))),
+            Status::Approved => match Box::pin(self.look(hook, call)).await? {
+                Look::Waiting(other) if other.id != *id => Ok(Look::Answer(self.pending(&other))),
+                look => Ok(look),
+            },
+            Status::Denied | Status::Expired | Status::Cancelled => Ok(Look::Answer(ended(&request, now))),
+        }
+    }
+
+    /// One look: judge, then a standing grant, the pending request, a cool-down, and at last the policy's word.
+    async fn look(&self, hook: &Hook, call: &Call) -> Result<Look, Error> {
+        let now = self.now();
+        let earlier = match &call.named {
+            None => None,
+            Some(named) => match self.0.store.earlier_call(named).await {
+                Ok(earlier) => earlier,
+                Err(StoreError::OtherBody) => return Ok(Look::Answer(Answer::Conflict)),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let policy = self.policy();
+        let ruling = self.judge(&policy, hook, &call.asked, now).await?;
+        let terms = match &ruling {
+            Ruling::Refused(refused) => {
+                return self.refuse(call, DeniedKind::Policy, refused.says.clone(), refused.rule.as_deref(), now).await;
+            }
+            Ruling::Allowed(terms) => terms,
+            Ruling::Asked(question) => &question.terms,
+        };
+        if call.asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_duration) < TOKEN_LIFETIME_MIN {
+            let says = format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.");
+            return self.refuse(call, DeniedKind::Policy, says, None, now).await;
+        }
+        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, earlier.as_ref(), now).await? {
+            return Ok(Look::Answer(answer));
+        }
+        if let Some(pending) = self.0.store.pending(&call.asked.pending_key()).await? {
+            return Box::pin(self.attach(call, pending, now)).await;
+        }
+        if let Some(standing) = self.0.store.cooldown(&call.asked, &terms.scopes, now).await? {
+            let says = format!("It was {} a short while ago; ask again after {}.", standing.cause, standing.until);
+            let kind = if standing.cause == "revoked" { DeniedKind::Revoked } else { DeniedKind::CoolingDown };
+            return self.refuse(call, kind, says, None, now).await;
+        }
+        match &ruling {
+            Ruling::Refused(_) => Ok(Look::Again),
+            Ruling::Allowed(terms) => self.allow(&policy, call, terms, now).await,
+            Ruling::Asked(question) => self.open(&policy, hook, call, question, now).await,
+        }
+    }
+
+    pub(super) async fn judge(
+        &self,
+        policy: &Policy,
+        hook: &Hook,
+        asked: &TokenRequest,
+        now: Timestamp,
+    ) -> Result<Ruling, Error> {
+        let first = if policy.asks_first_time() { self.0.store.first_times(asked).await? } else { Vec::new() };
+        let judged = policy.judge(asked, &|scope| first.contains(scope), now);
+        Ok(policy.rule(asked, judged, hook.dialect.abilities().narrow_scope))
+    }
+
+    /// A retry joins the pending request: no second card. A deadline that has passed is written down first.
+    async fn attach(&self, call: &Call, pending: AccessRequest, now: Timestamp) -> Result<Look, Error> {
+        if pending.status(now) != Status::Pending {
+            self.time_passed_for(&pending, now).await?;
+            return Ok(Look::Again);
+        }
+        match pending.apply(Event::AskedAgain(Box::new(call.asked.clone())), now) {
+            Ok(step) => {
+                let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
+                commit.call.clone_from(&call.named);
+                self.committed(commit, Look::Waiting(Box::new(pending)), now).await
+            }
+            Err(Refusal::Nothing) if call.named.is_some() => {
+                let commit = Commit { call: call.named.clone(), ..Commit::default() };
+                self.committed(commit, Look::Waiting(Box::new(pending)), now).await
+            }
+            Err(_) => Ok(Look::Waiting(Box::new(pending))),
+        }
+    }
+
+    /// An allow rule's grant exists to count and to be revocable; the next look issues under it.
+    async fn allow(&self, policy: &Policy, call: &Call, terms: &Terms, now: Timestamp) -> Result<Look, Error> {
+        let grant = Grant::allowed(fresh_grant_id()?, &call.asked, terms, policy.version.clone(), now);
+        let audit = AuditEntry {
+            at: now,
+            kind: Kind::GrantAllowed,
+            actor: Actor::Hook(call.asked.hook.clone()),
+            request_id: None,
+            grant_id: Some(grant.id.clone()),
+            summary: format!("{} may have {} until {}", call.asked.client.id, grant.scopes, grant.expires_at),
+            detail: json!({ "rules": grant.rules, "policy": grant.policy, "expires_at": grant.expires_at }),
+        };
+        let commit = Commit { grant: Some(Change::New(grant)), audit: vec![audit], ..Commit::default() };
+        self.committed(commit, Look::Again, now).await
+    }
+
+    async fn open(
+        &self,
+        policy: &Policy,
+        hook: &Hook,
+        call: &Call,
+        question: &Question,
+        now: Timestamp,
+    ) -> Result<Look, Error> {
+        if !call.asked.may_open_a_request() {
+            let says = "No standing grant covers this, and this grant type cannot ask people.".to_owned();
+            return self.refuse(call, DeniedKind::NotCovered, says, None, now).await;
+        }
+        if let Some(refused) = &question.not_now {
+            let rule = refused.rule.as_deref();
+            return self.refuse(call, DeniedKind::Policy, refused.says.clone(), rule, now).await;
+        }
+        if let Some(says) = self.over_a_limit(policy, &call.asked, now).await? {
+            return Ok(Look::Answer(Answer::TooMany { retry_after_secs: LIMIT_RETRY_AFTER, says }));
+        }
+        let abilities = hook.dialect.abilities();
+        let server = ServerAbilities {
+            narrow_scope: abilities.narrow_scope,
+            set_lifetime: abilities.set_lifetime,
+            revoke: abilities.revoke,
+        };
+        let id = fresh_request_id()?;
+        let step = AccessRequest::open(id, call.asked.clone(), question.clone(), server, policy.version.clone(), now);
+        let mut commit = self.commit_of(Change::New(step.next.clone()), &step);
+        commit.call.clone_from(&call.named);
+        self.committed(commit, Look::Waiting(Box::new(step.next)), now).await
+    }
+
+    async fn over_a_limit(
+        &self,
+        policy: &Policy,
+        asked: &TokenRequest,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
+        let (most, whose) = match asked.subject.kind {
+            SubjectKind::User => (policy.limits.pending_per_subject, "this subject"),
+            SubjectKind::Client => (policy.limits.pending_per_client, "this client"),
+        };
+        let Some(most) = most else { return Ok(None) };
+        let pending = self.0.store.pending_of(asked, now).await?;
+        Ok((pending >= most).then(|| format!("{pending} access requests of {whose} are pending already.")))
+    }
+
+    async fn refuse(
+        &self,
+        call: &Call,
+        kind: DeniedKind,
+        says: String,
+        rule: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Look, Error> {
+        let asked = &call.asked;
+        let audit = AuditEntry {
+            at: now,
+            kind: Kind::TokenRefused,
+            actor: Actor::Hook(asked.hook.clone()),
+            request_id: None,
+            grant_id: None,
+            summary: format!("{} was refused {}: {says}", asked.client.id, crate::domain::grant::spoken(&asked.scopes)),
+            detail: json!({
+                "client": asked.client, "subject": asked.subject, "scopes": asked.scopes, "audience": asked.audience,
+                "rules": rule.into_iter().collect::<Vec<_>>(), "policy": self.policy().version,
+            }),
+        };
+        let commit = Commit { call: call.named.clone(), audit: vec![audit], ..Commit::default() };
+        let answer = Answer::Denied(Denied { says, request_id: None, error: kind });
+        self.committed(commit, Look::Answer(answer), now).await
+    }
+
+    /// Commits, and only then lets the look stand.
+    async fn committed(&self, commit: Commit, look: Look, now: Timestamp) -> Result<Look, Error> {
+        match self.0.store.commit(commit, now).await {
+            Ok(Outcome::Done) => {
+                self.tell(None);
+                Ok(look)
+            }
+            Ok(Outcome::Conflict) => Ok(Look::Again),
+            Err(StoreError::OtherBody) => Ok(Look::Answer(Answer::Conflict)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A step of an access request as one commit.
+    pub(super) fn commit_of(&self, request: Change<AccessRequest>, step: &Step) -> Commit {
+        let deliveries = self.deliveries(&step.next, &step.effects);
+        Commit {
+            request: Some(request),
+            grant: step.grant.clone().map(Change::New),
+            cooldowns: step.cooldowns.clone(),
+            audit: vec![step.audit.clone()],
+            deliveries,
+            ..Commit::default()
+        }
+    }
+
+    fn pending(&self, request: &AccessRequest) -> Answer {
+        let (hook, id) = (&request.asked.hook, &request.id);
+        Answer::Pending(Pending {
+            request_id: id.clone(),
+            interval: INTERVAL,
+            status_url: format!("{}/hooks/{hook}/requests/{id}", self.public_url()),
+            expires_at: request.decide_by,
+        })
+    }
+}
+
+fn ended(request: &AccessRequest, now: Timestamp) -> Answer {
+    let (error, says) = match (&request.state, request.status(now)) {
+        (State::Denied { .. }, _) => (DeniedKind::Person, "An approver denied this request."),
+        (_, Status::Cancelled) => (DeniedKind::Cancelled, "This request was withdrawn."),
+        (_, _) => (DeniedKind::Expired, "Nobody decided on this request in time."),
+    };
+    Answer::Denied(Denied { says: says.to_owned(), request_id: Some(request.id.clone()), error })
+}

@@ -1,0 +1,277 @@
+//! What happens: load, decide, commit, answer. The only place where the edges meet.
+//!
+//! Every unit of work has one shape: read the clock once, load, let the domain decide, commit with a
+//! compare-and-swap, and only then wake, post or answer. Who lost the race looks again, a bounded number of times.
+
+mod ask;
+mod cards;
+mod click;
+mod deliver;
+mod hand_over;
+mod operate;
+mod receipts;
+mod time;
+mod waiters;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use chrono::DateTime;
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::SharedClock;
+use crate::domain::Timestamp;
+use crate::domain::identity::Directory;
+use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
+use crate::domain::policy::Policy;
+use crate::hooks::{Dialect, HookAuth};
+use crate::slack::Slack;
+use crate::slack::people::People;
+use crate::store::{Delivery, Store, StoreError};
+
+pub use ask::Call;
+pub use click::FormAnswer;
+pub use operate::{GrantView, RequestView, Revocation};
+pub use waiters::HELD_MAX;
+
+/// How often a unit of work looks again after somebody else was first.
+const CONFLICTS_MAX: usize = 8;
+
+/// A hook as it is configured.
+pub struct Hook {
+    /// Its name.
+    pub name: HookName,
+    /// How its server speaks.
+    pub dialect: Dialect,
+    /// How its server proves who it is.
+    pub auth: HookAuth,
+    /// How long a call may be held.
+    pub hold: Duration,
+}
+
+/// What the service is made of.
+pub struct Settings {
+    /// The hooks, by name.
+    pub hooks: BTreeMap<HookName, Arc<Hook>>,
+    /// Who Slack users are.
+    pub directory: Directory,
+    /// The workspace.
+    pub team_id: String,
+    /// The app.
+    pub app_id: String,
+    /// Where cards go unless a rule says otherwise.
+    pub channel: SlackChannelId,
+    /// How clients reach this service, without a slash at the end.
+    pub public_url: String,
+}
+
+/// What went wrong. Callers refuse; nobody is granted anything by an error.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Others were first too often.
+    #[error("too many others change the same thing at once")]
+    Busy,
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    store: Store,
+    slack: Slack,
+    people: People,
+    policy: RwLock<Arc<Policy>>,
+    clock: SharedClock,
+    latest: AtomicI64,
+    waiters: waiters::Waiters,
+    receipts: receipts::Receipts,
+    work: Notify,
+    draining: watch::Sender<bool>,
+    refusals: click::Refusals,
+    slack_fails: AtomicBool,
+}
+
+impl Error {
+    /// What a caller may be told: no paths, no statements.
+    pub fn shown(&self) -> &'static str {
+        match self {
+            Self::Busy => "Too much happens to this at once; try again.",
+            Self::Store(StoreError::CannotWrite(_) | StoreError::Disk(_)) => {
+                "The store cannot be written; nothing is granted meanwhile."
+            }
+            Self::Store(StoreError::Corrupt(_) | StoreError::Inconsistent { .. }) => {
+                "The store is damaged; nothing is granted meanwhile."
+            }
+            Self::Store(
+                StoreError::Database(_) | StoreError::Unusable(_) | StoreError::Stopped | StoreError::OtherBody,
+            ) => "The store does not answer; nothing is granted meanwhile.",
+        }
+    }
+}
+
+impl Service {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// When the receipts' key file cannot be read or made.
+    pub fn new(
+        settings: Settings,
+        policy: Policy,
+        store: Store,
+        slack: Slack,
+        clock: SharedClock,
+        receipts_key: &Path,
+    ) -> anyhow::Result<Self> {
+        let latest = AtomicI64::new(store.latest().timestamp_millis());
+        let people = People::new(slack.clone());
+        Ok(Self(Arc::new(Inner {
+            settings,
+            store,
+            slack,
+            people,
+            policy: RwLock::new(Arc::new(policy)),
+            clock,
+            latest,
+            waiters: waiters::Waiters::default(),
+            receipts: receipts::Receipts::open(receipts_key)?,
+            work: Notify::new(),
+            draining: watch::Sender::new(false),
+            refusals: click::Refusals::default(),
+            slack_fails: AtomicBool::new(false),
+        })))
+    }
+
+    /// The hook of this name.
+    pub fn hook(&self, name: &str) -> Option<Arc<Hook>> {
+        let name = HookName::parse(name).ok()?;
+        self.0.settings.hooks.get(&name).cloned()
+    }
+
+    /// The hook that speaks AuthZEN, if one is configured.
+    pub fn authzen_hook(&self) -> Option<Arc<Hook>> {
+        self.0.settings.hooks.values().find(|hook| hook.dialect == Dialect::Authzen).cloned()
+    }
+
+    /// How clients reach this service.
+    pub fn public_url(&self) -> &str {
+        &self.0.settings.public_url
+    }
+
+    /// The Slack app and workspace that clicks must come from: (app id, team id).
+    pub fn slack_installation(&self) -> (&str, &str) {
+        (&self.0.settings.app_id, &self.0.settings.team_id)
+    }
+
+    /// The public keys of receipts.
+    pub fn jwks(&self) -> serde_json::Value {
+        self.0.receipts.jwks()
+    }
+
+    /// The current instant. It never goes back: a clock that is set back does not revive what has ended.
+    pub fn now(&self) -> Timestamp {
+        let now = self.0.clock.now();
+        let latest = self.0.latest.fetch_max(now.timestamp_millis(), Ordering::Relaxed);
+        DateTime::from_timestamp_millis(latest).filter(|latest| *latest > now).unwrap_or(now)
+    }
+
+    /// The machine's time, which signatures are checked against.
+    pub fn wall_clock(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.0.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The store's health.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// From now on held calls are answered and none is held any more.
+    pub fn drain(&self) {
+        self.0.draining.send_replace(true);
+    }
+
+    /// Whether it is draining.
+    pub fn is_draining(&self) -> bool {
+        *self.0.draining.borrow()
+    }
+
+    /// How many calls are held.
+    pub fn held(&self) -> usize {
+        self.0.waiters.held()
+    }
+
+    /// Comes back when there may be something to deliver or to end.
+    pub async fn work_to_do(&self) {
+        self.0.work.notified().await;
+    }
+
+    /// After a commit: lets held calls and the worker look.
+    fn tell(&self, request: Option<&RequestId>) {
+        if let Some(id) = request {
+            self.0.waiters.wake(id);
+        }
+        self.0.work.notify_one();
+    }
+
+    /// The channels of an access request's cards.
+    fn channels(&self, request: &crate::domain::access_request::AccessRequest) -> Vec<String> {
+        if request.question.channels.is_empty() {
+            vec![self.0.settings.channel.to_string()]
+        } else {
+            request.question.channels.iter().map(ToString::to_string).collect()
+        }
+    }
+
+    /// Effects as outbox rows.
+    fn deliveries(
+        &self,
+        request: &crate::domain::access_request::AccessRequest,
+        effects: &[crate::domain::access_request::Effect],
+    ) -> Vec<(RequestId, Delivery)> {
+        use crate::domain::access_request::Effect;
+        let mut all = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::PostCards => {
+                    all.extend(self.channels(request).into_iter().map(|channel| Delivery::PostCard { channel }))
+                }
+                Effect::RefreshCards => {
+                    all.extend(self.channels(request).into_iter().map(|channel| Delivery::RefreshCards { channel }));
+                }
+                Effect::TellRequester => all.push(Delivery::TellRequester),
+                Effect::NoteInThread { text } => all.extend(
+                    self.channels(request)
+                        .into_iter()
+                        .map(|channel| Delivery::NoteInThread { channel, text: text.clone() }),
+                ),
+            }
+        }
+        all.into_iter().map(|delivery| (request.id.clone(), delivery)).collect()
+    }
+}
+
+/// A fresh identifier. Version 7 UUIDs sort by time.
+fn fresh(prefix: &str) -> String {
+    format!("{prefix}_{}", uuid::Uuid::now_v7().simple())
+}
+
+fn fresh_request_id() -> Result<RequestId, Error> {
+    RequestId::parse(fresh("req")).map_err(|_| Error::Busy)
+}
+
+fn fresh_grant_id() -> Result<GrantId, Error> {
+    GrantId::parse(fresh("grn")).map_err(|_| Error::Busy)
+}

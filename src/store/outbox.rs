@@ -1,0 +1,233 @@
+//! The outbox: what is to be told outside, committed with the state that it speaks of.
+//!
+//! Rows of one lane (a channel, or a person) and one access request go out strictly in order. A row is claimed
+//! with a lease; finishing it needs that lease, so a worker that was too slow cannot undo its successor's work.
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Row, SqliteConnection};
+
+use super::{Store, StoreError, rows};
+use crate::domain::Timestamp;
+use crate::domain::ids::RequestId;
+
+/// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Delivery {
+    /// Post the card of an access request to a channel.
+    PostCard {
+        /// The channel.
+        channel: String,
+    },
+    /// Edit the cards of an access request in a channel.
+    RefreshCards {
+        /// The channel.
+        channel: String,
+    },
+    /// Tell the requester where things stand.
+    TellRequester,
+    /// Say something in the thread of the card.
+    NoteInThread {
+        /// The channel.
+        channel: String,
+        /// What.
+        text: String,
+    },
+}
+
+impl Delivery {
+    /// Its lane: deliveries of one lane do not overtake one another.
+    pub fn lane(&self) -> &str {
+        match self {
+            Self::PostCard { channel } | Self::RefreshCards { channel } | Self::NoteInThread { channel, .. } => channel,
+            Self::TellRequester => "requester",
+        }
+    }
+}
+
+/// A row that a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its number.
+    pub id: i64,
+    /// Its lane.
+    pub lane: String,
+    /// The access request that it is about.
+    pub request_id: RequestId,
+    /// What to do.
+    pub delivery: Delivery,
+    /// How often it was tried before.
+    pub attempts: u32,
+    /// The proof of holding it.
+    pub lease: String,
+}
+
+/// A row that will not be tried again, for operators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    /// Its number.
+    pub id: i64,
+    /// Its lane.
+    pub lane: String,
+    /// The access request that it is about.
+    pub request_id: String,
+    /// What was to be done.
+    pub delivery: Delivery,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// What went wrong the last time.
+    pub last_error: String,
+}
+
+pub(super) async fn insert(
+    conn: &mut SqliteConnection,
+    request: &RequestId,
+    delivery: &Delivery,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at) VALUES ($1, $2, $3, 'ready', $4, $4)",
+    )
+    .bind(delivery.lane())
+    .bind(request.as_str())
+    .bind(rows::json(delivery)?)
+    .bind(now.timestamp_millis())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Takes the next due row of each (lane, access request), at most `most`, for `lease_seconds`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim(
+        &self,
+        most: u32,
+        lease: String,
+        lease_seconds: i64,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let at = now.timestamp_millis();
+        let mut claimed = self
+            .write(move |w| {
+                Box::pin(async move {
+                    let found = sqlx::query(
+                        "UPDATE outbox SET lease_until = $1, lease = $2 WHERE id IN (
+                           SELECT o.id FROM outbox AS o
+                           WHERE o.state = 'ready' AND o.not_before <= $3 AND o.lease_until <= $3
+                             AND NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.state = 'ready'
+                               AND earlier.request_id = o.request_id AND earlier.lane = o.lane AND earlier.id < o.id)
+                           ORDER BY o.id LIMIT $4)
+                         RETURNING id, lane, request_id, body, attempts",
+                    )
+                    .bind(at + lease_seconds * 1_000)
+                    .bind(&lease)
+                    .bind(at)
+                    .bind(i64::from(most))
+                    .fetch_all(&mut w.conn)
+                    .await?;
+                    found.iter().map(|row| read(row, &lease)).collect::<Result<Vec<_>, _>>()
+                })
+            })
+            .await?;
+        claimed.sort_by_key(|row| row.id);
+        Ok(claimed)
+    }
+
+    /// Gives a row back, to be tried again at `not_before`. Without the lease nothing happens.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn try_again(
+        &self,
+        row: &Claimed,
+        counts: bool,
+        error: String,
+        not_before: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (id, lease, at) = (row.id, row.lease.clone(), not_before.timestamp_millis());
+        self.write(move |w| {
+            Box::pin(async move {
+                sqlx::query(
+                    "UPDATE outbox SET lease_until = 0, lease = NULL, not_before = $1, last_error = $2,
+                       attempts = attempts + $3 WHERE id = $4 AND lease = $5",
+                )
+                .bind(at)
+                .bind(error)
+                .bind(i64::from(counts))
+                .bind(id)
+                .bind(lease)
+                .execute(&mut w.conn)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// When the next row is due, if any waits.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next_delivery_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let row = sqlx::query("SELECT min(max(not_before, lease_until)) AS at FROM outbox WHERE state = 'ready'")
+            .fetch_one(self.readers())
+            .await?;
+        let at: Option<i64> = row.try_get("at")?;
+        at.map(|millis| rows::time("outbox", "next", millis)).transpose()
+    }
+
+    /// How many rows wait, and how many are dead.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn outbox_counts(&self) -> Result<(i64, i64), StoreError> {
+        let row = sqlx::query(
+            "SELECT coalesce(sum(state = 'ready'), 0) AS ready, coalesce(sum(state = 'dead'), 0) AS dead FROM outbox",
+        )
+        .fetch_one(self.readers())
+        .await?;
+        Ok((row.try_get("ready")?, row.try_get("dead")?))
+    }
+
+    /// The rows that will not be tried again, newest first, at most `most`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn dead_letters(&self, most: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        let found = sqlx::query("SELECT * FROM outbox WHERE state = 'dead' ORDER BY id DESC LIMIT $1")
+            .bind(i64::from(most))
+            .fetch_all(self.readers())
+            .await?;
+        found
+            .iter()
+            .map(|row| {
+                let id: i64 = row.try_get("id")?;
+                Ok(DeadLetter {
+                    id,
+                    lane: row.try_get("lane")?,
+                    request_id: row.try_get("request_id")?,
+                    delivery: rows::parse("outbox", &id.to_string(), row.try_get("body")?)?,
+                    attempts: row.try_get("attempts")?,
+                    last_error: row.try_get::<Option<String>, _>("last_error")?.unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+}
+
+fn read(row: &sqlx::sqlite::SqliteRow, lease: &str) -> Result<Claimed, StoreError> {
+    let id: i64 = row.try_get("id")?;
+    let request: String = row.try_get("request_id")?;
+    let attempts: i64 = row.try_get("attempts")?;
+    Ok(Claimed {
+        id,
+        lane: row.try_get("lane")?,
+        request_id: RequestId::parse(request).map_err(|e| StoreError::inconsistent("outbox", &id.to_string(), &e))?,
+        delivery: rows::parse("outbox", &id.to_string(), row.try_get("body")?)?,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        lease: lease.to_owned(),
+    })
+}

@@ -1,0 +1,92 @@
+//! Rows and domain values. A row that no legal value could have written is an error, never a guess.
+
+use chrono::DateTime;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::StoreError;
+use crate::domain::Timestamp;
+use crate::domain::access_request::{AccessRequest, State as RequestState, Status, Vote};
+use crate::domain::grant::{Grant, State as GrantState};
+use crate::domain::policy::Uses;
+use crate::domain::token_request::Fingerprint;
+
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::Unusable(format!("a value cannot be written as JSON: {e}")))
+}
+
+pub(super) fn parse<T: DeserializeOwned>(table: &'static str, key: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::inconsistent(table, key, &e))
+}
+
+pub(super) fn time(table: &'static str, key: &str, millis: i64) -> Result<Timestamp, StoreError> {
+    DateTime::from_timestamp_millis(millis).ok_or_else(|| StoreError::inconsistent(table, key, &"a time out of range"))
+}
+
+fn maybe_time(table: &'static str, key: &str, millis: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
+    millis.map(|m| time(table, key, m)).transpose()
+}
+
+/// The word in the column `state`, without looking at deadlines.
+pub(super) fn request_state(request: &AccessRequest) -> &'static str {
+    match request.state {
+        RequestState::Pending => Status::Pending,
+        RequestState::Approved { .. } => Status::Approved,
+        RequestState::Denied { .. } => Status::Denied,
+        RequestState::Expired { .. } => Status::Expired,
+        RequestState::Cancelled { .. } => Status::Cancelled,
+    }
+    .as_str()
+}
+
+/// Reads a row of `access_requests`. The votes come from their own table.
+pub(super) fn request(row: &SqliteRow) -> Result<AccessRequest, StoreError> {
+    let id: String = row.try_get("id")?;
+    let mut request: AccessRequest = parse("access_requests", &id, row.try_get("body")?)?;
+    request.version = row.try_get("version")?;
+    let votes: Option<String> = row.try_get("votes")?;
+    let votes: Vec<Vote> = parse("votes", &id, votes.as_deref().unwrap_or("[]"))?;
+    request.votes = votes;
+    request.votes.sort_by_key(|vote| vote.at);
+    let state: String = row.try_get("state")?;
+    if request.id.as_str() != id || request_state(&request) != state {
+        return Err(StoreError::inconsistent("access_requests", &id, &"its columns and its body disagree"));
+    }
+    Ok(request)
+}
+
+pub(super) fn grant_state(grant: &Grant) -> &'static str {
+    match grant.state {
+        GrantState::Live => "live",
+        GrantState::Revoked { .. } => "revoked",
+        GrantState::Ended { .. } => "ended",
+    }
+}
+
+pub(super) fn max_uses(uses: Uses) -> Option<i64> {
+    match uses {
+        Uses::Window => None,
+        Uses::Times(most) => Some(i64::from(most)),
+    }
+}
+
+/// Reads a row of `grants`: what issuing changes is read from the columns.
+pub(super) fn grant(row: &SqliteRow) -> Result<Grant, StoreError> {
+    let id: String = row.try_get("id")?;
+    let mut grant: Grant = parse("grants", &id, row.try_get("body")?)?;
+    grant.version = row.try_get("version")?;
+    let used: i64 = row.try_get("used")?;
+    grant.used = u32::try_from(used).map_err(|e| StoreError::inconsistent("grants", &id, &e))?;
+    grant.last_token_expires_at = maybe_time("grants", &id, row.try_get("last_token_expires_at")?)?;
+    let last_use_at = maybe_time("grants", &id, row.try_get("last_use_at")?)?;
+    let last_use_fingerprint: Option<String> = row.try_get("last_use_fingerprint")?;
+    grant.last_use = last_use_at.zip(last_use_fingerprint.map(Fingerprint));
+    let (state, expires_at): (String, i64) = (row.try_get("state")?, row.try_get("expires_at")?);
+    let agree = grant.id.as_str() == id
+        && grant_state(&grant) == state
+        && grant.expires_at.timestamp_millis() == expires_at
+        && max_uses(grant.uses) == row.try_get::<Option<i64>, _>("max_uses")?;
+    if agree { Ok(grant) } else { Err(StoreError::inconsistent("grants", &id, &"its columns and its body disagree")) }
+}
