@@ -140,7 +140,7 @@ const STEPS = [
   {
     id: "outsider", short: "Eve is refused", title: "Eve’s click is refused",
     done: outsiderRefused,
-    hint: () => needsCard("Eve is from another company, in the same channel. She sees the card and its buttons. Become Eve and press Approve: only she sees the refusal, and it is on record."),
+    hint: () => needsCard("Eve is of another company, but in the channel. Be Eve and press Approve: only she sees the refusal, and it is on record."),
     lead: () => (pendingCard() ? toCard(somebody("U0EVE", "outsider"), "approve") : toAsk(refund())),
   },
   {
@@ -228,12 +228,12 @@ function drawStep(step, index, shown, next) {
   return h("li", { class: done ? "done" : step === next ? "next" : "" },
     h("button", {
       type: "button", "data-testid": `step-${step.id}`, "data-done": String(done), "data-focus": `step ${step.id}`, "aria-current": step === shown ? "step" : undefined,
-      "aria-label": `Step ${index + 1}: ${step.title}${done ? ", done" : ""}`,
       onclick: () => {
         chosen = step.id;
         draw();
       },
-    }, h("span", { class: "ring" }, done ? icon("check") : String(index + 1)), h("span", { class: "short" }, step.short)));
+    }, h("span", { class: "ring", "aria-hidden": "true" }, done && icon("check")), h("span", { class: "short" }, step.short),
+    h("span", { class: "sr" }, `. Step ${index + 1}: ${step.title}${done ? ", done" : ""}`)));
 }
 
 function startOver() {

@@ -289,18 +289,16 @@ function drawDialog(held, values) {
     values, errors: held.errors,
     act: (action) => post("/page/click", { as: world.person, view_id: held.id, values, block_id: action.block.block_id, action_id: action.element.action_id, value: action.value }).then(refresh),
   };
-  const form = h("form", {
-    class: "form", role: "dialog", "aria-labelledby": "form-title", tabindex: -1, novalidate: true, "data-testid": "form",
-    onsubmit: (event) => {
-      event.preventDefault();
-      submit(held, values, form);
-    },
-    onkeydown: (event) => {
-      if (event.key !== "Escape") return;
-      event.preventDefault();
-      close(held, false);
-    },
-  },
+  const sends = (event) => {
+    event.preventDefault();
+    submit(held, values, dialog);
+  };
+  const escapes = (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    close(held, false);
+  };
+  const dialog = h("div", { class: "form", role: "dialog", "aria-labelledby": "form-title", tabindex: -1, "data-testid": "form", onkeydown: escapes }, h("form", { novalidate: true, onsubmit: sends },
   h("div", { class: "form-head" },
     h("span", { class: "avatar bot small", "aria-hidden": "true" }, icon("seal", "")),
     h("h3", { id: "form-title" }, words(view.title)),
@@ -308,8 +306,8 @@ function drawDialog(held, values) {
   h("div", { class: "form-body blocks" }, blocks(view.blocks, doing), h("p", { class: "trouble", role: "alert", hidden: true })),
   h("div", { class: "form-foot" },
     h("button", { type: "button", onclick: () => close(held, false) }, view.close ? words(view.close) : "Cancel"),
-    view.submit && h("button", { type: "submit", class: "primary" }, words(view.submit))));
-  return form;
+    view.submit && h("button", { type: "submit", class: "primary" }, words(view.submit)))));
+  return dialog;
 }
 
 function close(held, clear) {
