@@ -172,7 +172,7 @@ const STEPS = [
     lead: () => (isPlugged() || plugAsked() ? toPlug() : toAsk(whileAway())),
   },
   {
-    id: "restart", short: "A restart", title: "The service restarts in mid-request, and nothing is lost",
+    id: "restart", short: "A restart", title: "A restart in mid-request loses nothing",
     done: restartSurvived,
     hint: () => {
       const open = (memory.restart.held ?? []).some((id) => waiting().includes(id));
@@ -216,7 +216,7 @@ function drawPath(shown, next) {
       h("div", { class: "path-words" },
         h("p", { class: "path-count" }, `${count} of ${STEPS.length}`, h("progress", { max: STEPS.length, value: count, "aria-label": "Steps done" })),
         h("h2", { id: "guide-title" }, shown ? shown.title : "You have seen the whole story"),
-        h("p", { class: "path-hint", "data-testid": "guide-hint" }, shown ? shown.hint() : "Now play: be Greg the guest, deny with a reason, let CI export customers, or let two people decide on one thing.")),
+        h("p", { class: "path-hint", "data-testid": "guide-hint" }, shown ? shown.hint() : "Now play: be Greg the guest, deny with a reason, let CI export customers, or type a request of your own under Details.")),
       h("div", { class: "path-buttons" },
         shown && h("button", { type: "button", class: "primary", "data-testid": "show-me", "data-focus": "show-me", onclick: () => lead(shown) }, "Show me"),
         count > 0 && h("button", { type: "button", class: "link", "data-focus": "over", onclick: startOver }, "Start over"))),

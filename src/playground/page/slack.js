@@ -129,14 +129,21 @@ function drawChannel() {
   if (tab.id === HOME) return drawHome(place);
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 60;
   const before = place.childElementCount;
+  let toEnd = false;
   keyed(place, threads(tab), {
     key: (item) => item.key,
     sign: (item) => JSON.stringify([item.message, item.replies, trouble.get(item.key), namesKnown()]),
     make: (item) => item.empty ?? drawMessage(item, tab),
-    arrived: (element, item) => item.message && (glow(element, "arrived"), announce(`New in ${tab.spoken}: ${spoken(item.message)}`)),
+    arrived: (element, item) => {
+      if (!item.message) return;
+      glow(element, "arrived");
+      announce(`New in ${tab.spoken}: ${spoken(item.message)}`);
+      // What somebody must answer, or was just told alone, is shown at once.
+      toEnd ||= item.message.ephemeral || cardState(item.message) === "pending";
+    },
     changed: (element, item) => item.message && (glow(element.querySelector(".message-body") ?? element), announce(`Changed: ${spoken(item.message)}`)),
   });
-  if (moved || (atEnd && place.childElementCount > before)) place.scrollTop = place.scrollHeight;
+  if (moved || toEnd || (atEnd && place.childElementCount > before)) place.scrollTop = place.scrollHeight;
 }
 
 const namesKnown = () => world.state.people.length;
@@ -225,7 +232,7 @@ function drawHome(place) {
     make: () => h("div", { class: "home", "data-testid": "home" },
       home
         ? h("div", { class: "blocks" }, blocks(home.blocks, { values: {}, act: (action) => click(action, { view_id: home.id }, "home") }))
-        : h("div", { class: "empty-channel" }, icon("home", "icon large"), h("p", {}, "The app’s Home shows what waits for you and what access is live. It is drawn when you open it.")),
+        : h("div", { class: "empty-channel" }, icon("home", "icon large"), h("p", {}, "The app’s Home shows what waits for you and what access is live. The app has not drawn it for you yet.")),
       trouble.has("home") && h("p", { class: "trouble", role: "alert" }, trouble.get("home"))),
   });
 }
