@@ -1,1 +1,7 @@
-fn main() {}
+//! `countersign`: see `countersign --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    countersign::cli::main()
+}

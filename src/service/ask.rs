@@ -11,7 +11,7 @@ use super::{CONFLICTS_MAX, Error, HELD_MAX, Hook, Service, fresh_grant_id, fresh
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Event, Refusal, ServerAbilities, State, Status, Step};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
-use crate::domain::grant::Grant;
+use crate::domain::grant::{Grant, TOKEN_LIFETIME_MIN};
 use crate::domain::ids::RequestId;
 use crate::domain::policy::{Policy, Question, Ruling, Terms};
 use crate::domain::token_request::{SubjectKind, TokenRequest};
@@ -54,7 +54,8 @@ impl Service {
         let mut draining = self.0.draining.subscribe();
         let mut looks = 0;
         let mut request = loop {
-            match self.look(hook, call).await? {
+            // Boxed: a held call must not keep room for the looking while it waits.
+            match Box::pin(self.look(hook, call)).await? {
                 Look::Answer(answer) => return Ok(answer),
                 Look::Waiting(request) => break request,
                 Look::Again if looks < CONFLICTS_MAX => looks += 1,
@@ -67,7 +68,7 @@ impl Service {
         loop {
             let mut waiter = self.0.waiters.subscribe(&request.id);
             // Subscribed first: a decision made since the look above is seen by this second one.
-            match self.look_at(hook, call, &request.id).await? {
+            match Box::pin(self.look_at(hook, call, &request.id)).await? {
                 Look::Answer(answer) => return Ok(answer),
                 Look::Waiting(now) => request = now,
                 Look::Again => continue,
@@ -95,7 +96,7 @@ impl Service {
         let Some(request) = self.0.store.request(id).await? else { return Ok(Look::Again) };
         match request.status(now) {
             Status::Pending => Ok(Look::Waiting(Box::new(request))),
-            Status::Approved => match self.look(hook, call).await? {
+            Status::Approved => match Box::pin(self.look(hook, call)).await? {
                 Look::Waiting(other) if other.id != *id => Ok(Look::Answer(self.pending(&other))),
                 look => Ok(look),
             },
@@ -123,15 +124,20 @@ impl Service {
             Ruling::Allowed(terms) => terms,
             Ruling::Asked(question) => &question.terms,
         };
-        if let Some(answer) = self.from_grants(call, &ruling, terms, earlier.as_ref(), now).await? {
+        if call.asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_duration) < TOKEN_LIFETIME_MIN {
+            let says = format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.");
+            return self.refuse(call, DeniedKind::Policy, says, None, now).await;
+        }
+        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, earlier.as_ref(), now).await? {
             return Ok(Look::Answer(answer));
         }
         if let Some(pending) = self.0.store.pending(&call.asked.pending_key()).await? {
-            return self.attach(call, pending, now).await;
+            return Box::pin(self.attach(call, pending, now)).await;
         }
         if let Some(standing) = self.0.store.cooldown(&call.asked, &terms.scopes, now).await? {
             let says = format!("It was {} a short while ago; ask again after {}.", standing.cause, standing.until);
-            return self.refuse(call, DeniedKind::CoolingDown, says, None, now).await;
+            let kind = if standing.cause == "revoked" { DeniedKind::Revoked } else { DeniedKind::CoolingDown };
+            return self.refuse(call, kind, says, None, now).await;
         }
         match &ruling {
             Ruling::Refused(_) => Ok(Look::Again),
@@ -220,7 +226,12 @@ impl Service {
         self.committed(commit, Look::Waiting(Box::new(step.next)), now).await
     }
 
-    async fn over_a_limit(&self, policy: &Policy, asked: &TokenRequest, now: Timestamp) -> Result<Option<String>, Error> {
+    async fn over_a_limit(
+        &self,
+        policy: &Policy,
+        asked: &TokenRequest,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
         let (most, whose) = match asked.subject.kind {
             SubjectKind::User => (policy.limits.pending_per_subject, "this subject"),
             SubjectKind::Client => (policy.limits.pending_per_client, "this client"),

@@ -15,7 +15,7 @@ mod waiters;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ use crate::slack::people::People;
 use crate::store::{Delivery, Store, StoreError};
 
 pub use ask::Call;
-pub use operate::{GrantView, RequestView};
+pub use click::FormAnswer;
+pub use operate::{GrantView, RequestView, Revocation};
 pub use waiters::HELD_MAX;
 
 /// How often a unit of work looks again after somebody else was first.
@@ -96,6 +97,25 @@ struct Inner {
     work: Notify,
     draining: watch::Sender<bool>,
     refusals: click::Refusals,
+    slack_fails: AtomicBool,
+}
+
+impl Error {
+    /// What a caller may be told: no paths, no statements.
+    pub fn shown(&self) -> &'static str {
+        match self {
+            Self::Busy => "Too much happens to this at once; try again.",
+            Self::Store(StoreError::CannotWrite(_) | StoreError::Disk(_)) => {
+                "The store cannot be written; nothing is granted meanwhile."
+            }
+            Self::Store(StoreError::Corrupt(_) | StoreError::Inconsistent { .. }) => {
+                "The store is damaged; nothing is granted meanwhile."
+            }
+            Self::Store(
+                StoreError::Database(_) | StoreError::Unusable(_) | StoreError::Stopped | StoreError::OtherBody,
+            ) => "The store does not answer; nothing is granted meanwhile.",
+        }
+    }
 }
 
 impl Service {
@@ -126,6 +146,7 @@ impl Service {
             work: Notify::new(),
             draining: watch::Sender::new(false),
             refusals: click::Refusals::default(),
+            slack_fails: AtomicBool::new(false),
         })))
     }
 
@@ -224,13 +245,17 @@ impl Service {
         let mut all = Vec::new();
         for effect in effects {
             match effect {
-                Effect::PostCards => all.extend(self.channels(request).into_iter().map(|channel| Delivery::PostCard { channel })),
+                Effect::PostCards => {
+                    all.extend(self.channels(request).into_iter().map(|channel| Delivery::PostCard { channel }))
+                }
                 Effect::RefreshCards => {
                     all.extend(self.channels(request).into_iter().map(|channel| Delivery::RefreshCards { channel }));
                 }
                 Effect::TellRequester => all.push(Delivery::TellRequester),
                 Effect::NoteInThread { text } => all.extend(
-                    self.channels(request).into_iter().map(|channel| Delivery::NoteInThread { channel, text: text.clone() }),
+                    self.channels(request)
+                        .into_iter()
+                        .map(|channel| Delivery::NoteInThread { channel, text: text.clone() }),
                 ),
             }
         }

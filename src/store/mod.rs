@@ -15,13 +15,12 @@ mod writer;
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
@@ -53,6 +52,9 @@ pub enum StoreError {
     /// The disk is full, or the file may not be written.
     #[error("the database cannot be written: {0}")]
     CannotWrite(String),
+    /// The disk itself failed: after that nothing that is cached can be trusted, so the process must end.
+    #[error("the disk failed: {0}")]
+    Disk(String),
     /// What was read cannot be right.
     #[error("the database is damaged: {0}")]
     Corrupt(String),
@@ -89,7 +91,8 @@ impl From<sqlx::Error> for StoreError {
         let code = error.as_database_error().and_then(|e| e.code()?.parse::<u32>().ok()).map(|code| code & 0xff);
         let text = error.to_string();
         match code {
-            Some(8 | 10 | 13) => Self::CannotWrite(text),
+            Some(10) => Self::Disk(text),
+            Some(8 | 13) => Self::CannotWrite(text),
             Some(11 | 26) => Self::Corrupt(text),
             Some(_) | None => Self::Database(text),
         }
@@ -97,33 +100,34 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// How the writer is doing.
-#[derive(Clone, Default)]
-pub struct Health(Arc<HealthNow>);
+#[derive(Clone)]
+pub struct Health(Arc<watch::Sender<Option<StoreError>>>);
 
-#[derive(Default)]
-struct HealthNow {
-    failing: AtomicBool,
-    last: Mutex<Option<StoreError>>,
-    changed: Notify,
+impl Default for Health {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
 }
 
 impl Health {
     fn written(&self) {
-        self.0.failing.store(false, Ordering::Relaxed);
+        self.0.send_if_modified(|now| now.take().is_some());
     }
 
     fn writing_failed(&self, error: &StoreError) {
         tracing::error!(%error, "a group of writes was rolled back");
-        self.0.failing.store(true, Ordering::Relaxed);
-        *self.0.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.clone());
-        self.0.changed.notify_waiters();
+        self.0.send_replace(Some(error.clone()));
     }
 
     /// What the last group of writes failed with, if it did.
     pub fn failure(&self) -> Option<StoreError> {
-        let failing = self.0.failing.load(Ordering::Relaxed);
-        let last = self.0.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if failing { last.clone() } else { None }
+        self.0.borrow().clone()
+    }
+
+    /// Comes back when the disk failed: the process must end then, and be started anew.
+    pub async fn disk_failed(&self) {
+        let mut changes = self.0.subscribe();
+        let _ = changes.wait_for(|now| matches!(now, Some(StoreError::Disk(_)))).await;
     }
 }
 

@@ -97,6 +97,10 @@ async fn run(mut writing: Writing, mut jobs: mpsc::Receiver<Job>, health: Health
         if !pieces.is_empty() || !issues.is_empty() {
             write_group(&mut writing, pieces, issues, &health).await;
         }
+        if matches!(health.failure(), Some(StoreError::Disk(_))) {
+            // After a failed sync the system may call lost pages clean: nothing is written any more.
+            return;
+        }
         if let Some(tell) = stop {
             if let Err(error) = sqlite::mark_clean(&mut writing.conn).await {
                 tracing::error!(%error, "the store could not be closed cleanly");

@@ -2,15 +2,66 @@
 //! `config`'s work.
 //!
 //! Rules are read top to bottom for each scope on its own; the first whose condition is true decides it, and
-//! no match is a denial. [`Policy::judge`] gives the verdict of each scope, [`Ruling`] is their sum.
+//! no match is a denial. [`Policy::judge`] gives the verdict of each scope, [`Policy::rule`] their sum.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU8;
+use std::sync::Arc;
 
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{HookName, SetName, SlackChannelId, SlackGroupId, SlackUserId};
 use super::scope::{Scope, ScopeSet};
+
+mod check;
+mod condition;
+mod facts;
+mod judge;
+mod sum;
+#[cfg(test)]
+mod tests;
+
+pub use check::compile_pattern;
+pub use condition::{Condition, ConditionError, Use};
+
+/// A policy, as one file says it. Immutable: a reload makes a new one.
+#[derive(Debug)]
+pub struct Policy {
+    /// Which text it came from.
+    pub version: PolicyVersion,
+    /// Who may decide, by name of the set.
+    pub approvers: BTreeMap<SetName, ApproverSet>,
+    /// What scopes mean.
+    pub resources: Vec<Resource>,
+    /// The rules, in order.
+    pub rules: Vec<Rule>,
+    /// What protects people from being asked too often.
+    pub limits: Limits,
+    /// Whether one person may count for several requirements.
+    pub shared: bool,
+    /// The channel of all rules that name none. Needed only where a request falls under rules of both kinds.
+    pub usual_channel: Option<SlackChannelId>,
+    /// What the file asks for and this version does not do; none of it makes anything less safe.
+    pub warnings: Vec<String>,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name, unique in the policy.
+    pub name: String,
+    /// When it decides.
+    pub when: Condition,
+    /// What it decides.
+    pub outcome: Outcome,
+    /// The compiled pattern of the [`ReasonRule`] in an *ask*.
+    pub reason_pattern: Option<Regex>,
+}
+
+/// Ten years (of 365.25 days) in seconds: the longest time that a policy may name, and what stands for "no
+/// bound of its own".
+pub const LONGEST: u64 = 315_576_000;
 
 /// SHA-256 in hexadecimal of the policy file: recorded on every request, vote and grant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -146,13 +197,13 @@ pub enum Outcome {
     /// Refuse it, saying this.
     Deny(String),
     /// Ask people.
-    Ask(Box<Ask>),
+    Ask(Arc<Ask>),
 }
 
 /// What an *ask* rule demands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
-    /// Who must agree. `scopes` is filled in by the sum.
+    /// Who must agree. `scopes` stays empty here and is filled in by the sum.
     pub requirements: Vec<Requirement>,
     /// What the grant may be.
     pub bounds: Bounds,

@@ -1,0 +1,123 @@
+//! Builds everything from the configuration and serves until it is told to stop. Shared by `main`, the demo and
+//! the tests: the caller owns the socket, the clock and the end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::SharedClock;
+use crate::config::{Config, Loaded};
+use crate::http::{self, Doors};
+use crate::service::{Hook, Service, Settings};
+use crate::slack::Slack;
+use crate::store::{Store, StoreError};
+use crate::{telemetry, worker};
+
+/// After a stop was asked for, connections in flight have this long to end.
+const GRACE: Duration = Duration::from_secs(10);
+/// And what is being delivered has this long.
+const WORKER_GRACE: Duration = Duration::from_secs(3);
+
+/// Whether the worker's loops run. The tests take its steps themselves, so that time is theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worker {
+    /// They run.
+    Runs,
+    /// Somebody else calls [`Service::deliver`] and [`Service::time_passed`].
+    Stepped,
+}
+
+/// A service that answers.
+pub struct Running {
+    /// The service behind the doors.
+    pub service: Service,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    worker: Option<JoinHandle<()>>,
+}
+
+/// Opens the store, puts the service together and serves on `listener`.
+///
+/// # Errors
+/// Whatever keeps it from being safe: then nothing is served.
+pub async fn start(
+    loaded: Loaded,
+    clock: SharedClock,
+    listener: TcpListener,
+    worker: Worker,
+) -> anyhow::Result<Running> {
+    telemetry::metrics();
+    let Loaded { config, policy, warnings } = loaded;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    let store = Store::open(&config.database.file).await?;
+    let slack = Slack::new(config.slack.api_base(), &config.slack.bot_token)?;
+    let signing_secrets = Arc::new(config.slack.signing_secrets.clone());
+    let api_keys = Arc::new(config.api_keys.clone());
+    let key = receipts_key(&config);
+    let service = Service::new(settings(config), policy, store.clone(), slack, clock, &key)
+        .with_context(|| "the receipts' key cannot be used")?;
+    let (stop, stopped) = watch::channel(false);
+    let doors = Doors { service: service.clone(), signing_secrets, api_keys };
+    let server = tokio::spawn(http::serve::serve(listener, http::router(doors), stopped.clone(), GRACE));
+    let worker = match worker {
+        Worker::Runs => Some(tokio::spawn(worker::run(service.clone(), stopped))),
+        Worker::Stepped => None,
+    };
+    Ok(Running { service, stop, server, worker })
+}
+
+impl Running {
+    /// Looks the database file over while calls are answered.
+    ///
+    /// # Errors
+    /// When something is wrong with it: then stop.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.service.store().check_in_background().await
+    }
+
+    /// Answers held calls, accepts calls for `lag` more (a balancer needs to notice), ends what is in flight,
+    /// closes the store.
+    pub async fn stop(mut self, lag: Duration) {
+        self.service.drain();
+        tokio::time::sleep(lag).await;
+        self.stop.send_replace(true);
+        let _ = (&mut self.server).await;
+        if let Some(mut worker) = self.worker.take()
+            && tokio::time::timeout(WORKER_GRACE, &mut worker).await.is_err()
+        {
+            // What was claimed is claimed again by whoever comes next.
+            worker.abort();
+        }
+        self.service.store().close().await;
+    }
+}
+
+/// The receipts' key stands beside the store.
+fn receipts_key(config: &Config) -> PathBuf {
+    let mut name = config.database.file.clone().into_os_string();
+    name.push(".receipts.key");
+    PathBuf::from(name)
+}
+
+fn settings(config: Config) -> Settings {
+    let public_url = config.server.public_base().to_owned();
+    let hook = |hook: crate::config::HookConfig| {
+        let (name, dialect, auth, hold) = (hook.name, hook.dialect, hook.auth, hook.hold);
+        (name.clone(), Arc::new(Hook { name, dialect, auth, hold }))
+    };
+    Settings {
+        hooks: config.hooks.into_iter().map(hook).collect(),
+        directory: config.identity,
+        team_id: config.slack.team_id.to_string(),
+        app_id: config.slack.app_id,
+        channel: config.slack.channel,
+        public_url,
+    }
+}

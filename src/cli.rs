@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{self, Worker};
+use crate::clock::SystemClock;
+use crate::config::{Config, Loaded, describe};
+use crate::domain::hashing::sha256_hex;
+use crate::{demo, telemetry};
+
+/// How long calls are still accepted after SIGTERM, so that a balancer notices first.
+const LAG: Duration = Duration::from_secs(5);
+/// The exit status when the disk failed or the file is damaged (`EX_SOFTWARE`): restart me, and look.
+const EXIT_STORE: u8 = 70;
+
+/// Makes any OAuth 2.0 authorization server ask a human before it issues a powerful token.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve hooks and Slack.
+    Serve {
+        /// The configuration file.
+        #[arg(long, default_value = "countersign.toml", env = "COUNTERSIGN_CONFIG")]
+        config: PathBuf,
+    },
+    /// Check both configuration files and print what they say.
+    Check {
+        /// The configuration file.
+        #[arg(long, default_value = "countersign.toml", env = "COUNTERSIGN_CONFIG")]
+        config: PathBuf,
+    },
+    /// Try everything in a browser: no accounts, no network, nothing is kept.
+    Demo {
+        /// The port of the page on 127.0.0.1; another free one is taken where it is in use.
+        #[arg(long, default_value_t = 8090)]
+        port: u16,
+    },
+    /// Keys of the operators' API.
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// The audit trail.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a random key and print it with the hash that belongs in the configuration.
+    New,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Check every entry of a stopped service's audit against the hash chain.
+    Verify {
+        /// The database file.
+        #[arg(long, default_value = "countersign.db")]
+        database: PathBuf,
+    },
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    telemetry::start_logging();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    runtime.block_on(async {
+        let outcome = match arguments.command {
+            Command::Serve { config } => serve(config).await,
+            Command::Check { config } => check(config),
+            Command::Demo { port } => demo::run(port).await.map(|()| ExitCode::SUCCESS),
+            Command::Key { command: KeyCommand::New } => new_key(),
+            Command::Audit { command: AuditCommand::Verify { database } } => verify_audit(database).await,
+        };
+        outcome.unwrap_or_else(|error| failed(&error))
+    })
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // Standard error may be closed; then there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "countersign: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Prints for people and scripts.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+fn load(path: &std::path::Path) -> anyhow::Result<Loaded> {
+    Config::load(path, &|name| std::env::var(name).ok()).map_err(|errors| anyhow::anyhow!("{errors}"))
+}
+
+async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
+    let loaded = load(&path)?;
+    let address = loaded.config.server.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let running = app::start(loaded, Arc::new(SystemClock), listener, Worker::Runs).await?;
+    tracing::info!(%address, "ready");
+    let check = async {
+        match running.check().await {
+            Ok(()) => std::future::pending::<()>().await,
+            Err(error) => tracing::error!(%error, "the database is damaged"),
+        }
+    };
+    let store = running.service.store().clone();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = check => return Ok(ExitCode::from(EXIT_STORE)),
+        () = store.health().disk_failed() => return Ok(ExitCode::from(EXIT_STORE)),
+    }
+    tracing::info!("stopping");
+    tokio::select! {
+        () = running.stop(LAG) => Ok(ExitCode::SUCCESS),
+        // A second signal ends it at once; that is as safe as a crash.
+        _ = terminate.recv() => Ok(ExitCode::FAILURE),
+        _ = interrupt.recv() => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn check(path: PathBuf) -> anyhow::Result<ExitCode> {
+    let Loaded { config, policy, warnings } = load(&path)?;
+    say(&describe(&config, &policy))?;
+    for warning in warnings {
+        say(&format!("warning: {warning}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn new_key() -> anyhow::Result<ExitCode> {
+    let mut bytes = [0u8; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random numbers"))?;
+    let key = format!("csk_{}", URL_SAFE_NO_PAD.encode(bytes));
+    say(&format!("key     {key}\nsha256  {}", sha256_hex(key.as_bytes())))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify_audit(database: PathBuf) -> anyhow::Result<ExitCode> {
+    let store = crate::store::Store::open(&database).await?;
+    let outcome = store.verify_audit().await;
+    store.close().await;
+    say(&format!("{} entries, each as its hash says", outcome?))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,218 @@
+//! The two files that a deployment consists of: `countersign.toml` says how it runs, `policy.toml` who may
+//! get what. Everything in them means something or is refused, and all mistakes are told at once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::domain::identity::Directory;
+use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId};
+use crate::domain::policy::Policy;
+
+mod describe;
+mod hook_file;
+pub mod policy_file;
+mod reader;
+mod rule_file;
+mod secrets;
+mod server_file;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use crate::door::{Dialect, HookAuth};
+pub use describe::describe;
+pub use reader::{ConfigError, ConfigErrors};
+
+/// How a deployment runs. Every value is in its final type.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where callers reach it.
+    pub server: Server,
+    /// Where it keeps what it knows.
+    pub database: Database,
+    /// The policy file, as a path that can be opened.
+    pub policy_file: PathBuf,
+    /// The Slack workspace.
+    pub slack: Slack,
+    /// The hooks, in the order of the file. Names are distinct, at most one speaks AuthZEN.
+    pub hooks: Vec<HookConfig>,
+    /// Who a Slack user is in the directory.
+    pub identity: Directory,
+    /// The keys of the operators' API. Names are distinct.
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// Where callers reach the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The socket it listens on.
+    pub listen: SocketAddr,
+    /// How Slack and clients reach it.
+    pub public_url: Url,
+}
+
+impl Server {
+    /// The public address without a slash at its end, to put paths behind.
+    pub fn public_base(&self) -> &str {
+        self.public_url.as_str().trim_end_matches('/')
+    }
+}
+
+/// Where the service keeps what it knows: a file of `SQLite`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// As it stands in the configuration, such as `sqlite://countersign.db`.
+    pub url: String,
+    /// The file, relative to the working directory where it is relative.
+    pub file: PathBuf,
+}
+
+/// The Slack workspace and the app in it.
+#[derive(Debug, Clone)]
+pub struct Slack {
+    /// Where Slack's Web API is.
+    pub api_url: Url,
+    /// The workspace.
+    pub team_id: SlackTeamId,
+    /// The app.
+    pub app_id: String,
+    /// Where cards go unless a rule says otherwise.
+    pub channel: SlackChannelId,
+    /// The slash command.
+    pub command: String,
+    /// The bot's token.
+    pub bot_token: SecretString,
+    /// What Slack signs its calls with; two during a rotation, never none.
+    pub signing_secrets: Vec<SecretString>,
+}
+
+impl Slack {
+    /// The address of the Web API without a slash at its end, to put methods behind.
+    pub fn api_base(&self) -> &str {
+        self.api_url.as_str().trim_end_matches('/')
+    }
+}
+
+/// One authorization server's hook.
+#[derive(Debug, Clone)]
+pub struct HookConfig {
+    /// Its name, which is part of its address.
+    pub name: HookName,
+    /// How its server speaks.
+    pub dialect: Dialect,
+    /// How its server proves who it is.
+    pub auth: HookAuth,
+    /// The longest that a call is held for people.
+    pub hold: Duration,
+    /// Where Ory Hydra's admin API is.
+    pub admin_url: Option<Url>,
+}
+
+/// A key of the operators' API. Only its hash is known here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Who it was given to.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// SHA-256 of the key, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// What a caller of the operators' API may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and revoke.
+    Operator,
+}
+
+/// A deployment, read and checked.
+#[derive(Debug)]
+pub struct Loaded {
+    /// How it runs.
+    pub config: Config,
+    /// Who may get what.
+    pub policy: Policy,
+    /// What was asked for and is not done, none of it less safe for that; for the log at start.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads both files. `env` answers for environment variables, so that tests need not set any.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`]: every mistake of both files.
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigErrors> {
+        let text = read_file(path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut warnings = Vec::new();
+        let sources = secrets::Sources { env, folder };
+        let config = server_file::parse(&path.display().to_string(), &text, &sources, &mut warnings);
+        // The policy is read even where the first file has mistakes, so that all of them are told at once.
+        match config {
+            Ok(config) => {
+                let policy = config.load_policy()?;
+                warnings.extend(policy.warnings.iter().cloned());
+                Ok(Loaded { config, policy, warnings })
+            }
+            Err(ConfigErrors(mut errors)) => {
+                let policy = server_file::policy_path(&text, folder);
+                let in_policy = policy.map(|path| read_file(&path).and_then(|text| parse_policy(&path, &text)));
+                if let Some(Err(ConfigErrors(more))) = in_policy {
+                    errors.extend(more);
+                }
+                Err(ConfigErrors(errors))
+            }
+        }
+    }
+
+    /// Reads the policy file as it is now: at the start, and whenever it is to be reloaded.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`]: every mistake in it, and hooks that it names and nobody configured.
+    pub fn load_policy(&self) -> Result<Policy, ConfigErrors> {
+        let mut policy = parse_policy(&self.policy_file, &read_file(&self.policy_file)?)?;
+        policy.usual_channel = Some(self.slack.channel.clone());
+        let names = || self.hooks.iter().map(|hook| &hook.name);
+        let mut errors = Vec::new();
+        for resource in &policy.resources {
+            for hook in resource.hooks.iter().filter(|hook| !names().any(|name| name == *hook)) {
+                errors.push(ConfigError {
+                    file: self.policy_file.display().to_string(),
+                    line: None,
+                    key: format!("resource.{:?}.hooks", resource.audience),
+                    found: format!("\"{hook}\""),
+                    allowed: format!(
+                        "a hook of this deployment: {}",
+                        names().map(HookName::as_str).collect::<Vec<_>>().join(", ")
+                    ),
+                });
+            }
+        }
+        if errors.is_empty() { Ok(policy) } else { Err(ConfigErrors(errors)) }
+    }
+}
+
+fn parse_policy(path: &Path, text: &str) -> Result<Policy, ConfigErrors> {
+    policy_file::parse(&path.display().to_string(), text)
+}
+
+fn read_file(path: &Path) -> Result<String, ConfigErrors> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let file = path.display().to_string();
+        let found = format!("no readable text file ({error})");
+        ConfigErrors(vec![ConfigError {
+            file,
+            line: None,
+            key: String::new(),
+            found,
+            allowed: "a TOML file".to_owned(),
+        }])
+    })
+}

@@ -1,0 +1,191 @@
+//! The sum of the verdicts: what may be issued, what must be asked, what is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{
+    Ask, Bounds, Ceremony, Judged, LONGEST, Outcome, Policy, Question, Refused, Requirement, Resource, Risk, Rule,
+    Ruling, ScopeText, Terms, Uses,
+};
+use crate::domain::ids::SlackChannelId;
+use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::token_request::TokenRequest;
+
+/// An *ask* with the scope and the rule it comes from.
+struct Asking<'a> {
+    scope: Scope,
+    rule: String,
+    ask: Arc<Ask>,
+    from: Option<&'a Rule>,
+}
+
+impl Policy {
+    /// Adds the verdicts up. Where the server can issue fewer scopes than asked (`narrow_scope`), refused
+    /// ones drop out; where it cannot, or where nothing is left, everything is refused.
+    pub fn rule(&self, asked: &TokenRequest, judged: Vec<Judged>, narrow_scope: bool) -> Ruling {
+        let mut refused: BTreeMap<Scope, Refused> = BTreeMap::new();
+        let mut rules: BTreeMap<Scope, String> = BTreeMap::new();
+        let mut bounds = Bounds::none();
+        let mut asking: Vec<Asking<'_>> = Vec::new();
+        for Judged { scope, rule, outcome } in judged {
+            let name = rule.clone().unwrap_or_default();
+            match outcome {
+                Outcome::Deny(says) => {
+                    refused.insert(scope, Refused { rule, says });
+                    continue;
+                }
+                Outcome::Allow(_) if self.risk(asked, &scope) == Some(Risk::Critical) => {
+                    let says = format!("{scope} is critical: it is never issued without asking people.");
+                    refused.insert(scope, Refused { rule, says });
+                    continue;
+                }
+                Outcome::Allow(allowed) => bounds = bounds.smaller(&allowed),
+                Outcome::Ask(ask) => {
+                    bounds = bounds.smaller(&ask.bounds);
+                    let from = self.rules.iter().find(|candidate| candidate.name == name);
+                    asking.push(Asking { scope: scope.clone(), rule: name.clone(), ask, from });
+                }
+            }
+            rules.insert(scope, name);
+        }
+        if rules.is_empty() || (!refused.is_empty() && !narrow_scope) {
+            return Ruling::Refused(all_refused(&refused, &rules));
+        }
+        let terms = Terms { scopes: rules.keys().cloned().collect(), dropped: refused, rules, bounds };
+        if asking.is_empty() { Ruling::Allowed(terms) } else { Ruling::Asked(self.question(asked, terms, &asking)) }
+    }
+
+    fn question(&self, asked: &TokenRequest, terms: Terms, asking: &[Asking<'_>]) -> Question {
+        let asks = || asking.iter().map(|one| &one.ask);
+        Question {
+            terms,
+            requirements: requirements(asking),
+            shared: self.shared,
+            decide_within: asks().map(|ask| ask.decide_within).min().unwrap_or(LONGEST),
+            ceremony: asks().map(|ask| ask.ceremony).max().unwrap_or(Ceremony::Click),
+            channels: self.channels(asking),
+            asked: asking.iter().map(|one| one.scope.clone()).collect(),
+            not_now: asking.iter().find_map(|one| self.not_now(asked, one)),
+        }
+    }
+
+    /// The channels that rules name, in order. The usual one joins them where another rule names none.
+    fn channels(&self, asking: &[Asking<'_>]) -> Vec<SlackChannelId> {
+        let mut channels: Vec<SlackChannelId> = Vec::new();
+        if asking.iter().all(|one| one.ask.channel.is_none()) {
+            return channels;
+        }
+        for channel in asking.iter().filter_map(|one| one.ask.channel.as_ref().or(self.usual_channel.as_ref())) {
+            if !channels.contains(channel) {
+                channels.push(channel.clone());
+            }
+        }
+        channels
+    }
+
+    /// Why no access request may be opened for this scope, if so.
+    fn not_now(&self, asked: &TokenRequest, one: &Asking<'_>) -> Option<Refused> {
+        let critical = || {
+            let people: u32 = one.ask.requirements.iter().map(|r| u32::from(r.count.get())).sum();
+            let weak = people < 2 && one.ask.ceremony < Ceremony::Match;
+            (weak && self.risk(asked, &one.scope) == Some(Risk::Critical)).then(|| {
+                let scope = &one.scope;
+                format!("{scope} is critical and needs two people or a stronger ceremony; its rule asks for less.")
+            })
+        };
+        let says = one.ask.unenforced.clone().or_else(critical).or_else(|| missing_reason(asked, one))?;
+        Some(Refused { rule: Some(one.rule.clone()), says })
+    }
+
+    /// What a scope means at the audience of a token request. Where several audiences explain it, the one
+    /// with the highest risk; where none is named, any resource that knows the scope may explain it.
+    pub fn resource_text(&self, asked: &TokenRequest, scope: &Scope) -> Option<&ScopeText> {
+        let speaks = |resource: &&Resource| asked.audience.is_empty() || asked.audience.contains(&resource.audience);
+        self.resources
+            .iter()
+            .filter(speaks)
+            .filter_map(|resource| resource.scopes.get(scope))
+            .max_by_key(|text| text.risk)
+    }
+
+    /// The name for people of an audience.
+    pub fn resource_name(&self, audience: &str) -> Option<&str> {
+        self.resources.iter().find(|resource| resource.audience == audience).map(|resource| resource.name.as_str())
+    }
+
+    fn risk(&self, asked: &TokenRequest, scope: &Scope) -> Option<Risk> {
+        self.resource_text(asked, scope).and_then(|text| text.risk)
+    }
+}
+
+impl Bounds {
+    /// What bounds nothing: the start of a smallest.
+    fn none() -> Self {
+        Self { max_duration: LONGEST, max_token_lifetime: LONGEST, collect_within: LONGEST, uses: Uses::Window }
+    }
+
+    /// The smaller of each.
+    fn smaller(&self, other: &Self) -> Self {
+        Self {
+            max_duration: self.max_duration.min(other.max_duration),
+            max_token_lifetime: self.max_token_lifetime.min(other.max_token_lifetime),
+            collect_within: self.collect_within.min(other.collect_within),
+            uses: match (self.uses, other.uses) {
+                (Uses::Window, uses) | (uses, Uses::Window) => uses,
+                (Uses::Times(a), Uses::Times(b)) => Uses::Times(a.min(b)),
+            },
+        }
+    }
+}
+
+/// Requirements on the same approver sets are one, with the larger count and all of their scopes.
+fn requirements(asking: &[Asking<'_>]) -> Vec<Requirement> {
+    let mut all: Vec<Requirement> = Vec::new();
+    for one in asking {
+        for wanted in &one.ask.requirements {
+            let scope = std::iter::once(one.scope.clone());
+            match all.iter_mut().find(|known| known.approvers == wanted.approvers) {
+                Some(known) => {
+                    known.count = known.count.max(wanted.count);
+                    known.scopes = known.scopes.iter().cloned().chain(scope).collect();
+                }
+                None => all.push(Requirement { scopes: scope.collect::<ScopeSet>(), ..wanted.clone() }),
+            }
+        }
+    }
+    all
+}
+
+fn missing_reason(asked: &TokenRequest, one: &Asking<'_>) -> Option<String> {
+    let rule = one.ask.reason.as_ref()?;
+    let given = asked.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+    let good = match (given, &rule.matches) {
+        (None, _) => !rule.required,
+        (Some(_), None) => true,
+        // Without its compiled pattern nothing can be said to match: that refuses.
+        (Some(reason), Some(_)) => {
+            one.from.and_then(|from| from.reason_pattern.as_ref()).is_some_and(|pattern| pattern.is_match(reason))
+        }
+    };
+    (!good).then(|| rule.says.clone())
+}
+
+/// One refusal for all: what each refused scope was told, and which scopes could be asked for on their own.
+fn all_refused(refused: &BTreeMap<Scope, Refused>, left: &BTreeMap<Scope, String>) -> Refused {
+    let rules: BTreeSet<&String> = refused.values().filter_map(|one| one.rule.as_ref()).collect();
+    let rule = if rules.len() == 1 { rules.first().map(|rule| (*rule).clone()) } else { None };
+    let told: BTreeSet<&str> = refused.values().map(|one| one.says.as_str()).collect();
+    let mut says = if told.len() == 1 {
+        told.into_iter().collect::<String>()
+    } else {
+        refused.iter().map(|(scope, one)| format!("{scope}: {}", one.says)).collect::<Vec<_>>().join(" ")
+    };
+    if !left.is_empty() {
+        let left: ScopeSet = left.keys().cloned().collect();
+        says = format!("{says} This server cannot issue a part of what is asked; ask for these alone: {left}");
+    }
+    if says.is_empty() {
+        "Nothing was asked for.".clone_into(&mut says);
+    }
+    Refused { rule, says }
+}

@@ -1,0 +1,155 @@
+//! The operators' API: look, and revoke. No endpoint approves anything.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Doors, body, hook, into_response};
+use crate::config::{ApiKey, Role};
+use crate::domain::audit::Actor;
+use crate::domain::hashing::sha256_hex;
+use crate::domain::ids::{GrantId, RequestId};
+use crate::door::Rendered;
+use crate::service::Error;
+
+/// The most rows of one page.
+const PAGE_MAX: u32 = 200;
+/// The rows of a page where nobody says how many.
+const PAGE: u32 = 50;
+
+/// Which page of a list.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    /// Only what comes before this identifier (lists are newest first).
+    before: Option<String>,
+    /// Only what comes after this number (the audit, oldest first).
+    after: Option<i64>,
+    /// How many at the most.
+    limit: Option<u32>,
+}
+
+impl Page {
+    fn most(&self) -> u32 {
+        self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+    }
+}
+
+/// `GET /v1/requests`
+pub async fn requests(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
+    into_response(match key(&doors, &headers, Role::Viewer) {
+        Ok(_) => {
+            answer(doors.service.requests(page.before.as_deref(), page.most()).await, |all| json!({ "requests": all }))
+        }
+        Err(rendered) => rendered,
+    })
+}
+
+/// `GET /v1/requests/{id}`
+pub async fn request(State(doors): State<Doors>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if let Err(rendered) = key(&doors, &headers, Role::Viewer) {
+        return into_response(rendered);
+    }
+    into_response(match RequestId::parse(id) {
+        Ok(id) => found(doors.service.request(&id).await),
+        Err(_) => missing(),
+    })
+}
+
+/// `GET /v1/grants`
+pub async fn grants(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
+    into_response(match key(&doors, &headers, Role::Viewer) {
+        Ok(_) => {
+            answer(doors.service.grants(page.before.as_deref(), page.most()).await, |all| json!({ "grants": all }))
+        }
+        Err(rendered) => rendered,
+    })
+}
+
+/// `GET /v1/grants/{id}`
+pub async fn grant(State(doors): State<Doors>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if let Err(rendered) = key(&doors, &headers, Role::Viewer) {
+        return into_response(rendered);
+    }
+    into_response(match GrantId::parse(id) {
+        Ok(id) => found(doors.service.grant(&id).await),
+        Err(_) => missing(),
+    })
+}
+
+/// `POST /v1/grants/{id}/revoke`
+pub async fn revoke(State(doors): State<Doors>, Path(id): Path<String>, request: Request) -> Response {
+    let by = match key(&doors, request.headers(), Role::Operator) {
+        Ok(key) => Actor::Operator(key.name.clone()),
+        Err(rendered) => return into_response(rendered),
+    };
+    into_response(match body::read(request).await {
+        Ok((_, body)) => hook::revoked(&doors.service, &id, by, &body).await,
+        Err(rendered) => rendered,
+    })
+}
+
+/// `GET /v1/audit`
+pub async fn audit(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
+    if let Err(rendered) = key(&doors, &headers, Role::Viewer) {
+        return into_response(rendered);
+    }
+    let entries = doors.service.audit(page.after.unwrap_or(0), page.most()).await;
+    into_response(answer(entries, |entries| {
+        let entries: Vec<Value> = entries
+            .into_iter()
+            .map(|chained| {
+                let entry = chained.entry;
+                json!({
+                    "seq": chained.seq, "at": entry.at, "kind": entry.kind, "actor": entry.actor.to_string(),
+                    "request_id": entry.request_id, "grant_id": entry.grant_id, "summary": entry.summary,
+                    "detail": entry.detail, "previous": chained.previous, "hash": chained.hash,
+                })
+            })
+            .collect();
+        json!({ "entries": entries })
+    }))
+}
+
+/// `GET /v1/outbox`: deliveries that were given up.
+pub async fn outbox(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
+    into_response(match key(&doors, &headers, Role::Viewer) {
+        Ok(_) => answer(doors.service.dead_letters(page.most()).await, |all| json!({ "dead": all })),
+        Err(rendered) => rendered,
+    })
+}
+
+/// The key that a caller shows, if it is one of ours and may do this. Only hashes are compared.
+fn key<'a>(doors: &'a Doors, headers: &HeaderMap, needed: Role) -> Result<&'a ApiKey, Rendered> {
+    let shown = headers.get("authorization").and_then(|v| v.to_str().ok()?.strip_prefix("Bearer "));
+    let hash = sha256_hex(shown.unwrap_or_default().trim().as_bytes());
+    let known = doors.api_keys.iter().find(|key| key.sha256 == hash);
+    match (shown, known) {
+        (Some(_), Some(key)) if key.role >= needed => Ok(key),
+        (Some(_), Some(_)) => Err(Rendered::problem(403, "about:blank", "Forbidden", "This key may only look.")),
+        (_, _) => {
+            metrics::counter!("countersign_unauthenticated_total", "door" => "operators").increment(1);
+            Err(Rendered::unauthenticated().header("www-authenticate", "Bearer"))
+        }
+    }
+}
+
+fn answer<T>(result: Result<T, Error>, render: impl FnOnce(T) -> Value) -> Rendered {
+    match result {
+        Ok(value) => Rendered::json(200, &render(value)),
+        Err(error) => hook::unavailable(&error),
+    }
+}
+
+fn found<T: serde::Serialize>(result: Result<Option<T>, Error>) -> Rendered {
+    match result {
+        Ok(Some(value)) => Rendered::json(200, &value),
+        Ok(None) => missing(),
+        Err(error) => hook::unavailable(&error),
+    }
+}
+
+fn missing() -> Rendered {
+    Rendered::problem(404, "about:blank", "Not Found", "There is nothing with this identifier.")
+}

@@ -1,0 +1,59 @@
+//! What cards show: facts from the store, the policy and the directory, put together for `slack::cards`.
+
+use super::Service;
+use crate::domain::access_request::AccessRequest;
+use crate::domain::grant::Grant;
+use crate::domain::identity::Principal;
+use crate::domain::ids::SlackUserId;
+use crate::domain::token_request::{SubjectKind, TokenRequest};
+use crate::slack::cards::CardFacts;
+
+impl Service {
+    /// Renders something about an access request.
+    pub(super) fn with_facts<T>(
+        &self,
+        request: &AccessRequest,
+        grant: Option<&Grant>,
+        button: &str,
+        render: impl FnOnce(&CardFacts<'_>) -> T,
+    ) -> T {
+        let policy = self.policy();
+        let texts = |scope: &_| policy.resource_text(&request.asked, scope).cloned();
+        let resource_name = request.asked.audience.iter().find_map(|audience| policy.resource_name(audience));
+        let approver_words = self.approver_words(request);
+        let requester = self.requester(&request.asked);
+        render(&CardFacts {
+            request,
+            grant,
+            texts: &texts,
+            resource_name,
+            requester: requester.as_ref(),
+            approver_words: &approver_words,
+            button,
+            now: self.now(),
+        })
+    }
+
+    /// Who can decide, as mentions.
+    pub(super) fn approver_words(&self, request: &AccessRequest) -> String {
+        let policy = self.policy();
+        let mut mentions = Vec::new();
+        for name in request.question.requirements.iter().flat_map(|requirement| &requirement.approvers) {
+            let Some(set) = policy.approvers.get(name) else { continue };
+            mentions.extend(set.groups.iter().map(|group| format!("<!subteam^{group}>")));
+            mentions.extend(set.users.iter().map(|user| format!("<@{user}>")));
+        }
+        mentions.dedup();
+        mentions.join(", ")
+    }
+
+    /// The Slack account of the person that a token request is for, where the table knows one.
+    pub(super) fn requester(&self, asked: &TokenRequest) -> Option<SlackUserId> {
+        if asked.subject.kind == SubjectKind::Client {
+            return None;
+        }
+        let names = [Some(asked.subject.id.as_str()), asked.subject.email.as_deref()];
+        let directory = &self.0.settings.directory;
+        names.into_iter().flatten().find_map(|name| directory.slack_users_of(&Principal::new(name)).next().cloned())
+    }
+}

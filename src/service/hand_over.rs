@@ -1,0 +1,170 @@
+//! Handing a token out under a standing grant.
+//!
+//! Every guard runs again here: the current policy was asked before, the people who decided are asked about at
+//! the first hand-over (from what was learnt, without calling Slack), and the store checks the grant a last
+//! time inside of the transaction that records the issuance.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::receipts::Receipt;
+use super::{Call, Error, Service};
+use crate::domain::Timestamp;
+use crate::domain::access_request::would_meet;
+use crate::domain::audit::{Actor, AuditEntry, Kind};
+use crate::domain::grant::{Grant, Issuance, Source, spoken};
+use crate::domain::identity::Voter;
+use crate::domain::ids::{GrantId, SetName};
+use crate::domain::policy::{Question, Ruling, Terms};
+use crate::hooks::{Answer, Denied, DeniedKind, Granted};
+use crate::store::{Issue, Issued};
+
+/// What was learnt this long before a click still counts at the first hand-over, in seconds.
+const LEARNT_BEFORE_CLICK: i64 = 60;
+
+impl Service {
+    /// The answer from a live grant that covers the call, if there is one.
+    pub(super) async fn issue_from_grants(
+        &self,
+        call: &Call,
+        ruling: &Ruling,
+        terms: &Terms,
+        earlier: Option<&GrantId>,
+        now: Timestamp,
+    ) -> Result<Option<Answer>, Error> {
+        let fingerprint = call.asked.fingerprint();
+        for grant in self.0.store.live_grants(&call.asked.coverage_key(), now).await? {
+            if !is_usable(&grant, call, ruling, terms, now) {
+                continue;
+            }
+            let repeated = match &call.named {
+                Some(_) => earlier == Some(&grant.id),
+                None => grant.is_same_use(&fingerprint, now),
+            };
+            let bound = terms.bounds.max_token_lifetime;
+            let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
+            if let Some(says) = self.deciders_refuse(&grant, ruling).await? {
+                let denied = Denied { says, request_id: grant.request().cloned(), error: DeniedKind::NotCovered };
+                return Ok(Some(Answer::Denied(denied)));
+            }
+            let receipt = self.receipt(call, &grant, &issuance, now);
+            let issue = Issue {
+                grant: grant.id.clone(),
+                call: call.named.clone(),
+                fingerprint: fingerprint.clone(),
+                token_expires_at: issuance.expires_at,
+                audit: entry(call, &grant, &issuance, terms, now),
+                at: now,
+            };
+            match self.0.store.issue(issue).await? {
+                Issued::Recorded => return Ok(Some(granted(&grant, issuance, receipt, terms))),
+                Issued::OtherBody => return Ok(Some(Answer::Conflict)),
+                Issued::Gone => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// At the first hand-over: would the people who approved still be enough, under the current policy?
+    async fn deciders_refuse(&self, grant: &Grant, ruling: &Ruling) -> Result<Option<String>, Error> {
+        let (Some(id), 0) = (grant.request(), grant.used) else { return Ok(None) };
+        let Some(request) = self.0.store.request(id).await? else {
+            return Ok(Some("The access request behind this grant is gone.".to_owned()));
+        };
+        let people: Vec<Voter> = request.votes.iter().filter_map(|vote| self.still_known(&vote.voter)).collect();
+        let current = match ruling {
+            Ruling::Asked(question) => Some(question),
+            Ruling::Refused(_) | Ruling::Allowed(_) => None,
+        };
+        let enough = |question: &Question| would_meet(question, people.iter());
+        if enough(&request.question) && current.is_none_or(enough) {
+            Ok(None)
+        } else {
+            Ok(Some("Somebody who approved this may not decide any more; ask again.".to_owned()))
+        }
+    }
+
+    /// The voter as known now, from the configuration and from what was learnt since shortly before the click.
+    fn still_known(&self, voter: &Voter) -> Option<Voter> {
+        let since = voter.learnt_at - chrono::Duration::seconds(LEARNT_BEFORE_CLICK);
+        let inner = &self.0;
+        if let Some(standing) = inner.people.standing_since(&voter.slack, since)
+            && standing.outsider(&inner.settings.team_id).is_some()
+        {
+            return None;
+        }
+        if inner.settings.directory.users.get(&voter.slack).is_some_and(|mapped| *mapped != voter.principal) {
+            return None;
+        }
+        let policy = self.policy();
+        let still_in = |name: &SetName| {
+            let Some(set) = policy.approvers.get(name) else { return false };
+            let learnt = |group| inner.people.is_member_since(group, &voter.slack, since);
+            // A group that nothing was learnt about since counts as it was at the click.
+            set.users.contains(&voter.slack) || set.groups.iter().any(|group| learnt(group).unwrap_or(true))
+        };
+        let member_of: BTreeSet<SetName> = voter.member_of.iter().filter(|name| still_in(name)).cloned().collect();
+        Some(Voter { member_of, ..voter.clone() })
+    }
+
+    fn receipt(&self, call: &Call, grant: &Grant, issuance: &Issuance, now: Timestamp) -> String {
+        self.0.receipts.sign(&Receipt {
+            iss: self.public_url(),
+            iat: now.timestamp(),
+            exp: issuance.expires_at.timestamp(),
+            sub: &call.asked.subject.id,
+            client_id: &call.asked.client.id,
+            aud: call.asked.audience.iter().map(String::as_str).collect(),
+            scope: issuance.scopes.to_string(),
+            hook: call.asked.hook.as_str(),
+            grant_id: grant.id.as_str(),
+            request_id: grant.request().map(crate::domain::ids::RequestId::as_str),
+            grant_exp: grant.expires_at.timestamp(),
+        })
+    }
+}
+
+/// A grant of an allow rule only counts while the policy allows; one that is nearly over gives way to a fresh one.
+fn is_usable(grant: &Grant, call: &Call, ruling: &Ruling, terms: &Terms, now: Timestamp) -> bool {
+    let by_rule = match ruling {
+        Ruling::Allowed(_) => true,
+        Ruling::Asked(_) | Ruling::Refused(_) => false,
+    };
+    match &grant.source {
+        Source::Request(_) => grant.covers(&call.asked, &terms.scopes),
+        Source::AllowRule => {
+            let left = u64::try_from((grant.expires_at - now).num_seconds()).unwrap_or(0);
+            let wish = call.asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_token_lifetime);
+            by_rule && grant.covers(&call.asked, &terms.scopes) && left >= wish.min(terms.bounds.max_duration / 2)
+        }
+    }
+}
+
+fn entry(call: &Call, grant: &Grant, issuance: &Issuance, terms: &Terms, now: Timestamp) -> AuditEntry {
+    AuditEntry {
+        at: now,
+        kind: Kind::TokenIssued,
+        actor: Actor::Hook(call.asked.hook.clone()),
+        request_id: grant.request().cloned(),
+        grant_id: Some(grant.id.clone()),
+        summary: format!("{} may issue {} for {} s", call.asked.hook, spoken(&issuance.scopes), issuance.lifetime),
+        detail: json!({
+            "scopes": issuance.scopes, "token_expires_at": issuance.expires_at, "rules": terms.rules.values().collect::<BTreeSet<_>>(),
+            "call": call.named.as_ref().map(|named| &named.id),
+        }),
+    }
+}
+
+fn granted(grant: &Grant, issuance: Issuance, receipt: String, terms: &Terms) -> Answer {
+    Answer::Granted(Granted {
+        scopes: issuance.scopes,
+        lifetime: issuance.lifetime,
+        expires_at: issuance.expires_at,
+        grant_expires_at: grant.expires_at,
+        grant_id: grant.id.clone(),
+        request_id: grant.request().cloned(),
+        receipt,
+        dropped: terms.dropped.clone(),
+    })
+}

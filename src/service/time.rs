@@ -1,0 +1,77 @@
+//! Time passes: what has ended by itself is written down, and the cards say so. Safety never waits for this.
+
+use super::{Error, Service};
+use crate::domain::Timestamp;
+use crate::domain::access_request::{AccessRequest, Event};
+use crate::domain::grant::Grant;
+use crate::store::{Change, Commit, Outcome};
+
+/// How many are written down in one turn.
+const DUE_MAX: u32 = 100;
+/// Call identifiers are kept for this many days: longer than any grant of this version's policies may be retried.
+const CALLS_KEPT_DAYS: i64 = 31;
+
+impl Service {
+    /// Writes down what has ended. Answers with how many that were.
+    ///
+    /// # Errors
+    /// When the store does not answer; the next turn tries again.
+    pub async fn time_passed(&self) -> Result<usize, Error> {
+        let now = self.now();
+        let (requests, grants) = self.0.store.due(now, DUE_MAX).await?;
+        for request in &requests {
+            self.time_passed_for(request, now).await?;
+        }
+        for grant in &grants {
+            self.time_passed_for_grant(grant, now).await?;
+        }
+        Ok(requests.len() + grants.len())
+    }
+
+    /// Forgets call identifiers that nobody will send again.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn tidy(&self) -> Result<(), Error> {
+        let before = self.now() - chrono::Duration::days(CALLS_KEPT_DAYS);
+        Ok(self.0.store.forget_calls(before).await?)
+    }
+
+    /// When something ends or is due next.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn next_due_at(&self) -> Result<Option<Timestamp>, Error> {
+        let (ends, delivery) = (self.0.store.next_due_at().await?, self.0.store.next_delivery_at().await?);
+        Ok(ends.into_iter().chain(delivery).min())
+    }
+
+    pub(super) async fn time_passed_for(&self, request: &AccessRequest, now: Timestamp) -> Result<(), Error> {
+        let Ok(step) = request.apply(Event::TimePassed, now) else { return Ok(()) };
+        let commit = self.commit_of(Change::Replace(step.next.clone()), &step);
+        // A conflict means that somebody decided first: then there is nothing to write down.
+        if self.0.store.commit(commit, now).await? == Outcome::Done {
+            self.tell(Some(&request.id));
+        }
+        Ok(())
+    }
+
+    async fn time_passed_for_grant(&self, grant: &Grant, now: Timestamp) -> Result<(), Error> {
+        let Some(step) = grant.time_passed(now) else { return Ok(()) };
+        let request = match grant.request() {
+            Some(id) => self.0.store.request(id).await?,
+            None => None,
+        };
+        let deliveries = request.as_ref().map(|request| self.deliveries(request, &step.effects)).unwrap_or_default();
+        let commit = Commit {
+            grant: Some(Change::Replace(step.next)),
+            audit: vec![step.audit],
+            deliveries,
+            ..Commit::default()
+        };
+        if self.0.store.commit(commit, now).await? == Outcome::Done {
+            self.tell(grant.request());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,518 @@
+//! Every card in every state, with ordinary and with hostile text, against Slack's limits and our own rules.
+
+use std::collections::{BTreeSet, HashSet};
+use std::num::NonZeroU8;
+
+use chrono::{DateTime, TimeDelta};
+use serde_json::{Value, json};
+use slack_morphism::blocks::SlackBlock;
+
+use super::Message;
+use super::cards::{CardFacts, card, refusal, requester_message, thread_note};
+use super::forms::{deny_form, details_view, stale_view};
+use crate::clock::Timestamp;
+use crate::domain::access_request::{
+    AccessRequest, Ballot, Choice, Event, MessageRef, ServerAbilities, State as RequestState,
+};
+use crate::domain::audit::Actor;
+use crate::domain::grant::Grant;
+use crate::domain::identity::{Principal, Voter};
+use crate::domain::ids::{GrantId, RequestId, SetName, SlackChannelId, SlackUserId};
+use crate::domain::policy::{
+    Bounds, Ceremony, PolicyVersion, Question, Refused, Requirement, Risk, ScopeText, Terms, Uses,
+};
+use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::token_request::TokenRequest;
+
+const WORDS: &str = "<!subteam^S0PAYLEADS> <@U0CAROL>";
+const UGLY: &str = "<!channel> <@U0EVIL> <!subteam^S0EVIL> <https://evil.example|Approved by CISO> `code` *bold* & \u{202e}desrever\u{2066} @everyone\u{0}\u{200b}\r\n\u{2028}<!date^1^x|y>";
+
+fn at(seconds: i64) -> Timestamp {
+    DateTime::from_timestamp(1_795_460_000 + seconds, 0).unwrap()
+}
+
+fn user(id: &str) -> SlackUserId {
+    SlackUserId::parse(id).unwrap()
+}
+
+fn texts(scope: &Scope) -> Option<ScopeText> {
+    match scope.as_str() {
+        "unknown" => None,
+        "payments:refund" => Some(("Create refunds up to 500 EUR".to_owned(), Some(Risk::High))),
+        "plain:read" => Some(("Read".to_owned(), Some(Risk::Low))),
+        _ => Some((format!("{UGLY} {}", "long ".repeat(100)), None)),
+    }
+    .map(|(says, risk)| ScopeText { says, risk, less: None })
+}
+
+fn plain() -> TokenRequest {
+    serde_json::from_value(json!({
+        "hook": "billing", "grant_type": "client_credentials", "client": {"id": "billing-cli", "name": "Billing"},
+        "subject": {"kind": "user", "id": "alice@example.com"}, "scopes": ["payments:refund", "plain:read"],
+        "audience": ["https://payments.example.com"], "reason": "refund PAY-4821", "requested_lifetime": 7200,
+        "binding_message": "42", "context": {"ip": "203.0.113.7", "acr": "urn:acme:2fa", "amr": ["otp"]}
+    }))
+    .unwrap()
+}
+
+/// Everything that a stranger can write is hostile; `filler` makes it long.
+fn ugly(filler: &str) -> TokenRequest {
+    let bad = |n: usize| format!("{n}{UGLY}{filler}");
+    let mut asked = plain();
+    asked.issuer = Some(bad(1));
+    asked.client.id = bad(2);
+    asked.client.name = Some(bad(3));
+    asked.subject.id = bad(4);
+    asked.subject.email = Some(bad(5));
+    asked.actor = (0..20).map(bad).collect();
+    asked.audience = (0..20).map(bad).collect();
+    asked.reason = Some(bad(6));
+    asked.binding_message = Some(bad(7));
+    asked.authorization_details = vec![json!({ bad(8): bad(9) })];
+    asked.cnf = Some(json!({ "jkt": bad(10) }));
+    asked.context = (0..20).map(|n| (bad(n), json!([bad(n), n]))).collect();
+    asked.context.insert("ip".to_owned(), json!(bad(11)));
+    asked.requested_lifetime = Some(1_000_000);
+    asked
+}
+
+fn fifty_scopes(of: &str) -> ScopeSet {
+    let scopes: Vec<String> = (0..50).map(|n| format!("{n:02}{}", of.repeat(50)).chars().take(49).collect()).collect();
+    ScopeSet::parse(&scopes.join(" ")).unwrap()
+}
+
+fn open(asked: TokenRequest, set_lifetime: bool, rule: &str) -> AccessRequest {
+    let scopes = asked.scopes.clone();
+    let rules = scopes.judged().into_iter().map(|scope| (scope, rule.to_owned())).collect();
+    let dropped = ["x:dropped", "y<!channel>", "a", "b", "c"]
+        .iter()
+        .filter(|_| rule != "refunds")
+        .map(|s| (Scope::try_from((*s).to_owned()).unwrap(), Refused { rule: None, says: UGLY.to_owned() }))
+        .collect();
+    let bounds = Bounds { max_duration: 7_200, max_token_lifetime: 600, collect_within: 900, uses: Uses::Times(3) };
+    let requirement = |set: &str, count| Requirement {
+        approvers: vec![SetName::parse(set).unwrap()],
+        count: NonZeroU8::new(count).unwrap(),
+        scopes: scopes.clone(),
+    };
+    let requirements = vec![requirement("payments-leads", 1), requirement("data-owners", 1)];
+    let question = Question {
+        terms: Terms { scopes: scopes.clone(), dropped, rules, bounds },
+        requirements,
+        shared: false,
+        decide_within: 1_800,
+        ceremony: Ceremony::Confirm,
+        channels: vec![],
+        asked: scopes.clone(),
+        not_now: None,
+    };
+    let id = RequestId::parse(format!("req_{}", "0a".repeat(16))).unwrap();
+    let server = ServerAbilities { narrow_scope: true, set_lifetime, revoke: false };
+    AccessRequest::open(id, asked, question, server, PolicyVersion("p1".to_owned()), at(0)).next
+}
+
+fn ballot(who: &str, set: &str, choice: Choice) -> Event {
+    Event::Voted(Box::new(Ballot {
+        voter: Voter {
+            slack: user(who),
+            principal: Principal::new(who),
+            possible: BTreeSet::new(),
+            member_of: [SetName::parse(set).unwrap()].into(),
+            learnt_at: at(0),
+        },
+        choice,
+        shown_version: 1,
+        message: MessageRef { channel: SlackChannelId::parse("C0PAY").unwrap(), ts: "1.2".to_owned() },
+        policy: PolicyVersion("p1".to_owned()),
+        grant_id: GrantId::parse(format!("grn_{}", "0b".repeat(16))).unwrap(),
+    }))
+}
+
+/// A request in each of its states, with a name, its grant and a moment to draw it at.
+fn every_state(
+    asked: &TokenRequest,
+    set_lifetime: bool,
+    rule: &str,
+) -> Vec<(&'static str, AccessRequest, Option<Grant>, Timestamp)> {
+    let pending = open(asked.clone(), set_lifetime, rule);
+    let one = pending.apply(ballot("U0BOB", "payments-leads", Choice::Approve), at(10)).unwrap().next;
+    let both = one.apply(ballot("U0CAROL", "data-owners", Choice::Approve), at(20)).unwrap();
+    let (approved, live) = (both.next, both.grant.unwrap());
+    let deny = Choice::Deny { reason: asked.reason.clone().unwrap_or_default(), cooldown: 600 };
+    let denied = pending.apply(ballot("U0CAROL", "data-owners", deny), at(30)).unwrap().next;
+    let by = Actor::Operator(format!("ops{UGLY}"));
+    let cancelled = pending.apply(Event::Cancelled { by: by.clone() }, at(30)).unwrap().next;
+    let expired = pending.apply(Event::TimePassed, at(1_800)).unwrap().next;
+    let issued = Grant { used: 1, last_token_expires_at: Some(at(700)), ..live.clone() };
+    let reason = asked.reason.clone().unwrap_or_default();
+    let revoked = issued.revoke(by, &reason, 0, at(200)).unwrap().next;
+    let used_up = Grant { used: 3, ..issued.clone() };
+    vec![
+        ("pending", pending.clone(), None, at(0)),
+        ("half approved", one, None, at(10)),
+        ("denied", denied, None, at(30)),
+        ("cancelled", cancelled, None, at(30)),
+        ("expired", expired, None, at(1_800)),
+        ("expired, not written down", pending, None, at(1_800)),
+        ("approved", approved.clone(), Some(live.clone()), at(20)),
+        ("approved, grant not loaded", approved.clone(), None, at(20)),
+        ("issued", approved.clone(), Some(issued.clone()), at(100)),
+        ("revoked", approved.clone(), Some(revoked.clone()), at(200)),
+        ("revoked long ago", approved.clone(), Some(revoked), at(9_000)),
+        ("ended", approved.clone(), Some(issued), at(7_220)),
+        ("uncollected", approved.clone(), Some(live), at(920)),
+        ("used up", approved, Some(used_up), at(300)),
+    ]
+}
+
+fn drawn<T>(request: &AccessRequest, grant: Option<&Grant>, now: Timestamp, draw: impl Fn(&CardFacts<'_>) -> T) -> T {
+    let alice = user("U0ALICE");
+    draw(&CardFacts {
+        request,
+        grant,
+        texts: &texts,
+        resource_name: None,
+        requester: Some(&alice),
+        approver_words: WORDS,
+        button: "opaque",
+        now,
+    })
+}
+
+fn walk<'a>(value: &'a Value, see: &mut impl FnMut(&'a serde_json::Map<String, Value>)) {
+    match value {
+        Value::Object(members) => {
+            see(members);
+            members.values().for_each(|member| walk(member, see));
+        }
+        Value::Array(all) => all.iter().for_each(|one| walk(one, see)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The markup that is left in mrkdwn, `<…>` by `<…>`.
+fn tokens(text: &str) -> Vec<String> {
+    text.split('<').skip(1).map(|rest| rest.split('>').next().unwrap_or_default().to_owned()).collect()
+}
+
+fn lint(blocks: &[Value], most: usize) -> Vec<String> {
+    let mut bad = Vec::new();
+    let mut wrong = |is: bool, what: String| {
+        if is {
+            bad.push(what)
+        }
+    };
+    wrong(blocks.is_empty() || blocks.len() > most, format!("{} blocks", blocks.len()));
+    let (mut block_ids, mut action_ids, mut styles) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for block in blocks {
+        let id = block["block_id"].as_str().unwrap_or_default();
+        wrong(id.is_empty() || id.len() > 255 || !block_ids.insert(id), format!("block_id {id:?}"));
+        let chars = |value: &Value| value.as_str().map_or(0, |text| text.chars().count());
+        wrong(block["type"] == "section" && chars(&block["text"]["text"]) > 3_000, format!("{id} is too long"));
+        wrong(block["type"] == "header" && chars(&block["text"]["text"]) > 150, format!("{id} is too long"));
+        wrong(block["fields"].as_array().is_some_and(|fields| fields.len() > 10), "more than ten fields".to_owned());
+        for field in block["fields"].as_array().into_iter().flatten() {
+            wrong(chars(&field["text"]) > 2_000, format!("a field of {id} is too long"));
+        }
+        let mut rich = 0;
+        walk(block, &mut |o| {
+            let text = o.get("text").and_then(Value::as_str).unwrap_or_default();
+            match o.get("type").and_then(Value::as_str) {
+                Some("mrkdwn") => {
+                    wrong(o.get("verbatim") != Some(&json!(true)), format!("{id} is not verbatim"));
+                    wrong(
+                        text.is_empty() || text.chars().count() > 3_000,
+                        format!("{id} has {} characters", text.len()),
+                    );
+                    for token in tokens(text) {
+                        let known = ["@U0ALICE", "@U0BOB", "@U0CAROL", "!subteam^S0PAYLEADS"].contains(&token.as_str());
+                        let ours = token.starts_with("!date^17954") && token.ends_with("UTC");
+                        wrong(!known && !ours, format!("{id} has <{token}>"));
+                    }
+                }
+                Some("plain_text") => {
+                    wrong(text.trim().is_empty(), format!("{id} has an empty plain text"));
+                    wrong(o.get("emoji") != Some(&json!(false)), format!("{id} allows emoji"));
+                }
+                Some("text") => {
+                    rich += text.chars().count();
+                    wrong(text.is_empty(), format!("{id} has an empty run"));
+                }
+                Some("button") => {
+                    let label = o["accessibility_label"].as_str().unwrap_or_default();
+                    wrong(!label.contains("req_") || label.chars().count() > 75, format!("label {label:?}"));
+                    wrong(chars(&o["text"]["text"]) > 75, "button text".to_owned());
+                    wrong(
+                        !action_ids.insert(o["action_id"].as_str().unwrap_or_default()),
+                        "action_id twice".to_owned(),
+                    );
+                    let style = o.get("style").and_then(Value::as_str);
+                    wrong(style.is_some_and(|style| !styles.insert(style)), "a style twice".to_owned());
+                }
+                _ => {}
+            }
+            if let Some(dialog) = o.get("confirm").filter(|confirm| confirm.get("title").is_some()) {
+                wrong(chars(&dialog["text"]["text"]) > 300, "confirm text".to_owned());
+                wrong(chars(&dialog["title"]["text"]) > 100, "confirm title".to_owned());
+                wrong(
+                    chars(&dialog["confirm"]["text"]) > 30 || chars(&dialog["deny"]["text"]) > 30,
+                    "confirm".to_owned(),
+                );
+            }
+            let hidden = |c: char| {
+                (c.is_control() && c != '\n')
+                    || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            };
+            wrong(text.contains(hidden), format!("{id} has hidden characters"));
+        });
+        wrong(rich > 12_000, format!("{id} has {rich} characters of rich text"));
+        match serde_json::from_value::<SlackBlock>(block.clone()) {
+            Ok(SlackBlock::Unknown(_)) | Err(_) => {
+                wrong(block["type"] != "input", format!("{id} is unknown to slack-morphism"))
+            }
+            Ok(known) => {
+                let back = serde_json::to_value(known).unwrap();
+                wrong(back != *block, format!("{id} is not the same after a round trip: {back} {block}"));
+            }
+        }
+    }
+    bad
+}
+
+fn check(name: &str, message: &Message) {
+    let mut bad = lint(&message.blocks, 50);
+    if message.text.trim().is_empty() || message.text.chars().count() > 3_000 {
+        bad.push("fallback text".to_owned());
+    }
+    bad.extend(tokens(&message.text).into_iter().filter(|token| !token.starts_with("!date^17954")));
+    assert!(bad.is_empty(), "{name}: {bad:#?}\n{}", serde_json::to_string_pretty(message).unwrap());
+}
+
+fn check_view(name: &str, view: &Value) {
+    let mut bad = lint(view["blocks"].as_array().unwrap(), 100);
+    for (member, most) in [("title", 24), ("submit", 24), ("close", 24)] {
+        let text = view[member]["text"].as_str();
+        bad.extend(text.filter(|text| text.chars().count() > most).map(|_| format!("{member} is too long")));
+    }
+    assert!(bad.is_empty(), "{name}: {bad:#?}");
+    assert!(view.to_string().len() < 250_000, "{name} is too large");
+}
+
+/// All the text that a person can read in a value.
+fn readable(value: &Value) -> String {
+    let mut all = String::new();
+    walk(value, &mut |o| {
+        if let Some(text) = o.get("text").and_then(Value::as_str) {
+            all.push_str(text);
+            all.push('\n');
+        }
+    });
+    all
+}
+
+#[test]
+fn every_state_is_drawn_within_slacks_limits_whatever_anybody_wrote() {
+    let mut hostile = ugly("");
+    hostile.scopes = fifty_scopes("<!channel>`&");
+    let mut long = ugly(&"&<`x ".repeat(2_000));
+    long.scopes = fifty_scopes("&");
+    let mut bare = plain();
+    bare.scopes = ScopeSet::default();
+    (bare.audience, bare.reason, bare.binding_message) = (BTreeSet::new(), None, None);
+    bare.context.clear();
+    let mut one_huge = plain();
+    one_huge.scopes = ScopeSet::parse(&"&".repeat(2_500)).unwrap();
+    let long_rule = format!("rule {}", UGLY.repeat(20));
+    for (text, asked, rule) in [
+        ("plain", plain(), "refunds"),
+        ("hostile", hostile, long_rule.as_str()),
+        ("long", long, long_rule.as_str()),
+        ("bare", bare, "refunds"),
+        ("one huge scope", one_huge, "refunds"),
+    ] {
+        for (state, request, grant, now) in every_state(&asked, text == "plain", rule) {
+            let name = format!("{text}, {state}");
+            let grant = grant.as_ref();
+            let shown = drawn(&request, grant, now, card);
+            check(&name, &shown);
+            check(&name, &drawn(&request, grant, now, requester_message));
+            check_view(&name, &drawn(&request, grant, now, |facts| deny_form("opaque", facts)));
+            check_view(&name, &drawn(&request, grant, now, details_view));
+            let shown = readable(&json!(shown.blocks));
+            for scope in request.asked.scopes.iter() {
+                assert!(shown.contains(scope.as_str()), "{name}: the scope {scope} is not shown whole");
+            }
+        }
+    }
+}
+
+#[test]
+fn small_messages_keep_our_mentions_and_nothing_else() {
+    for words in ["", "Only <@U0BOB> and <!subteam^S0PAYLEADS> may. Nothing was changed.", &"<@U0BOB> ".repeat(1_000)] {
+        check(words, &Message { text: "x".to_owned(), ..refusal(words) });
+        check_view(words, &stale_view(&words.chars().take(2_000).collect::<String>()));
+    }
+    let note = thread_note(&format!("{UGLY}<@U0BOB>{}", "x".repeat(10_000)));
+    check("note", &note);
+    assert!(!note.text.contains("<@U0BOB>"));
+    let theirs = refusal("<!channel> <https://evil.example|good>");
+    assert!(tokens(&theirs.text).is_empty() && !theirs.blocks[0].to_string().contains("<!channel>"));
+}
+
+fn shown(state: &str, asked: &TokenRequest) -> (Message, String) {
+    let (_, request, grant, now) =
+        every_state(asked, true, "refunds").into_iter().find(|(name, ..)| *name == state).unwrap();
+    let message = drawn(&request, grant.as_ref(), now, card);
+    let text = readable(&json!(message.blocks));
+    (message, text)
+}
+
+#[test]
+fn a_pending_card_says_who_wants_what_on_what_for_how_long_why_and_until_when() {
+    let (message, text) = shown("half approved", &plain());
+    for part in [
+        "Approval needed: https://payments.example.com",
+        "payments:refund",
+        "Create refunds up to 500 EUR (risk: high)",
+        "<@U0ALICE> (`alice@example.com`)",
+        "`billing-cli`",
+        "`https://payments.example.com`",
+        "*2 hours*, for at most 3 tokens; each token at most 10 minutes",
+        "refund PAY-4821",
+        "the client's claim, not verified",
+        "42",
+        "vouches for: address `203.0.113.7`",
+        "Asked: <!subteam^S0PAYLEADS> <@U0CAROL>. Please decide by <!date^1795461800^",
+        "2026-11-23 19:23 UTC",
+        "*Approved so far by* <@U0BOB>",
+        "1 of 2 approvals (1 of 1 from `payments-leads`; 0 of 1 from `data-owners`)",
+        "rule `refunds`",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert_eq!(message.blocks[1]["type"], "rich_text", "the scopes come first");
+    assert_eq!(message.metadata.unwrap()["event_payload"]["state"], "pending");
+}
+
+fn buttons(message: &Message) -> Vec<Value> {
+    let of = |block: &Value| block["elements"].as_array().cloned().unwrap_or_default();
+    message.blocks.iter().filter(|block| block["type"] == "actions").flat_map(of).collect()
+}
+
+fn actions(message: &Message) -> Vec<String> {
+    buttons(message).iter().map(|button| button["action_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_state_offers_what_can_be_done_and_no_more() {
+    for (state, request, grant, now) in every_state(&plain(), true, "refunds") {
+        let expected: &[&str] = match state {
+            "pending" | "half approved" => &["approve", "deny"],
+            "approved" | "issued" => &["revoke"],
+            _ => &[],
+        };
+        let message = drawn(&request, grant.as_ref(), now, card);
+        assert_eq!(actions(&message), expected, "{state}");
+        assert!(buttons(&message).iter().all(|button| button["value"] == "opaque"));
+    }
+    let mut wordy = plain();
+    wordy.reason = Some("word ".repeat(2_000));
+    let (message, _) = shown("pending", &wordy);
+    assert_eq!(actions(&message), ["approve", "deny", "details"]);
+    let (_, request, ..) = every_state(&wordy, true, "refunds").remove(0);
+    let full = readable(&drawn(&request, None, at(0), details_view)).replace("(continued)", "");
+    assert_eq!(full.matches("word").count(), 2_000);
+}
+
+#[test]
+fn approve_invites_a_click_only_where_a_mistake_would_be_small_and_the_dialog_repeats_scope_and_time() {
+    let (risky, _) = shown("pending", &plain());
+    assert_eq!(buttons(&risky)[0].get("style"), None);
+    let said = buttons(&risky)[0]["confirm"]["text"]["text"].clone();
+    assert_eq!(said, "Grants payments:refund, plain:read to billing-cli as alice@example.com for 2 hours.");
+    let mut harmless = plain();
+    harmless.scopes = ScopeSet::parse("plain:read").unwrap();
+    assert_eq!(buttons(&shown("pending", &harmless).0)[0]["style"], "primary");
+    let mut click = open(harmless, true, "refunds");
+    click.question.ceremony = Ceremony::Click;
+    assert_eq!(buttons(&drawn(&click, None, at(0), card))[0].get("confirm"), None);
+    let mut many = plain();
+    many.scopes = fifty_scopes("x");
+    let said = buttons(&shown("pending", &many).0)[0]["confirm"]["text"]["text"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("Grants 50 scopes: 00x") && said.contains("more that the card lists"), "{said}");
+    assert!(said.ends_with("for 2 hours."), "{said}");
+}
+
+#[test]
+fn what_a_revocation_really_does_is_said_before_and_after() {
+    let (approved, text) = shown("approved", &plain());
+    let dialog = buttons(&approved)[0]["confirm"].clone();
+    assert_eq!(dialog["style"], "danger");
+    let said = dialog["text"]["text"].as_str().unwrap();
+    assert!(said.contains("is not told to recall") && said.contains("at most 10 minutes"), "{said}");
+    assert!(said.ends_with("never after 2026-11-23 20:53 UTC."), "{said}");
+    assert!(text.contains("Approved by <@U0BOB> and <@U0CAROL> <!date^1795460020^"), "{text}");
+    assert!(text.contains("Lasts until <!date^1795467220^") && text.contains("collects it by <!date^1795460920^"));
+    let (_, text) = shown("revoked", &plain());
+    assert!(text.contains("the last one that was issued runs out <!date^1795460700^"), "{text}");
+    let (_, text) = shown("revoked long ago", &plain());
+    assert!(text.contains("The last token that was issued ran out <!date^1795460700^"), "{text}");
+    let (_, text) = shown("uncollected", &plain());
+    assert!(
+        text.contains("did not collect it by <!date^1795460920^") && text.contains("No token was issued under it.")
+    );
+}
+
+#[test]
+fn a_denial_says_who_when_and_why_to_the_channel_and_to_the_requester() {
+    let (_, request, ..) = every_state(&plain(), true, "refunds").remove(2);
+    assert!(matches!(request.state, RequestState::Denied { .. }));
+    for message in [drawn(&request, None, at(30), card), drawn(&request, None, at(30), requester_message)] {
+        let text = readable(&json!(message.blocks));
+        assert!(text.contains("Denied by <@U0CAROL> <!date^1795460030^"), "{text}");
+        assert!(text.contains("Reason given by the approver") && text.contains("refund PAY-4821"), "{text}");
+        assert!(message.text.starts_with("Denied: "), "{}", message.text);
+    }
+}
+
+#[test]
+fn what_is_unusual_is_pointed_out() {
+    let mut odd = plain();
+    odd.requested_lifetime = Some(86_400);
+    odd.client.id = "bіlling".to_owned(); // a Cyrillic letter
+    odd.actor = vec!["agent".to_owned()];
+    odd.reason = Some("PAY-1 \u{202e}".to_owned());
+    let request = open(odd, false, "another");
+    let text = readable(&json!(drawn(&request, None, at(0), card).blocks));
+    for part in [
+        "It asked for 1 day; the policy allows 2 hours.",
+        "outside of ASCII",
+        "Somebody else acts for the subject.",
+        "hide or reorder text were taken out",
+        "cannot be told how long a token lives",
+        "refused by the policy",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(!shown("pending", &plain()).1.contains("Worth a second look"));
+}
+
+#[test]
+fn a_block_gets_another_id_exactly_when_it_says_something_else() {
+    let ids = |message: &Message| {
+        message.blocks.iter().map(|block| block["block_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (pending, half) = (shown("pending", &plain()).0, shown("half approved", &plain()).0);
+    let (before, after) = (ids(&pending), ids(&half));
+    let kept: Vec<&String> = before.iter().filter(|id| after.contains(id)).collect();
+    assert_eq!(before, ids(&shown("pending", &plain()).0));
+    assert_eq!(kept.len(), before.len() - 1, "only the count of approvals changed: {before:?} {after:?}");
+}
+
+#[test]
+fn a_deadline_that_passed_counts_before_anybody_wrote_it_down() {
+    let (message, text) = shown("expired, not written down", &plain());
+    assert!(text.contains("Nobody decided before") && actions(&message).is_empty(), "{text}");
+    let soon = at(0) + TimeDelta::seconds(1_799);
+    assert_eq!(actions(&drawn(&open(plain(), true, "refunds"), None, soon, card)), ["approve", "deny"]);
+}

@@ -1,0 +1,128 @@
+//! The wire forms of what Slack sends, and how they become the types of [`super::click`].
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
+use serde_json::Value;
+
+use super::click::{ClickUser, Origin, Press, Submission};
+use crate::domain::access_request::MessageRef;
+use crate::domain::ids::{SlackChannelId, SlackUserId};
+
+/// A member of an unexpected type counts as absent.
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
+}
+
+macro_rules! wire {
+    ($type:ident { $($(#[$attr:meta])* $field:ident: $of:ty),* $(,)? }) => {
+        #[derive(Debug, Default, Clone, Deserialize)]
+        #[serde(default)]
+        pub(super) struct $type {
+            $($(#[$attr])* #[serde(deserialize_with = "crate::slack::inbound::lenient")] pub $field: Option<$of>,)*
+        }
+    };
+}
+
+pub(super) use wire;
+
+wire!(Payload {
+    #[serde(rename = "type")]
+    kind: String,
+    user: WireUser,
+    team: WireId,
+    enterprise: WireId,
+    api_app_id: String,
+    actions: Vec<Value>,
+    container: WireContainer,
+    channel: WireId,
+    message: WireMessage,
+    trigger_id: String,
+    view: WireView,
+});
+wire!(WireId { id: String });
+wire!(WireUser { id: String, team_id: String });
+wire!(WireMessage { ts: String });
+wire!(WireContainer { channel_id: String, message_ts: String, is_ephemeral: bool });
+wire!(WireAction { action_id: String, value: String });
+wire!(WireView {
+    id: String,
+    callback_id: String,
+    private_metadata: String,
+    app_id: String,
+    app_installed_team_id: String,
+    state: WireState,
+});
+wire!(WireState { values: BTreeMap<String, BTreeMap<String, Value>>, });
+impl Payload {
+    fn origin(&self) -> Origin {
+        let user = self.user.clone().unwrap_or_default();
+        let id = user.id.and_then(|id| SlackUserId::parse(id).ok());
+        Origin {
+            user: id.map(|id| ClickUser { id, team_id: user.team_id }),
+            team: self.team.clone().and_then(|team| team.id),
+            enterprise: self.enterprise.clone().and_then(|enterprise| enterprise.id),
+            app: self.api_app_id.clone(),
+            view_app: self.view.as_ref().and_then(|view| view.app_id.clone()),
+            installed_team: self.view.as_ref().and_then(|view| view.app_installed_team_id.clone()),
+        }
+    }
+
+    /// The message that was clicked. Two places say so; where they differ, neither is believed.
+    fn clicked(&self) -> Option<MessageRef> {
+        let container = self.container.clone().unwrap_or_default();
+        if container.is_ephemeral == Some(true) {
+            return None;
+        }
+        let channel = agreed(container.channel_id, self.channel.clone().and_then(|channel| channel.id))?;
+        let ts = agreed(container.message_ts, self.message.clone().and_then(|message| message.ts))?;
+        Some(MessageRef { channel: SlackChannelId::parse(channel).ok()?, ts })
+    }
+
+    /// A button was pressed.
+    pub fn press(self) -> Press {
+        let actions = self.actions.as_deref().unwrap_or_default();
+        let first = actions.first().and_then(|action| WireAction::deserialize(action).ok()).unwrap_or_default();
+        let channel = self.channel.clone().and_then(|channel| channel.id);
+        let channel = channel.or_else(|| self.container.clone().and_then(|container| container.channel_id));
+        Press {
+            action: first.action_id.unwrap_or_default(),
+            value: first.value.unwrap_or_default(),
+            actions: actions.len(),
+            origin: self.origin(),
+            message: self.clicked(),
+            channel: channel.and_then(|id| SlackChannelId::parse(id).ok()),
+            trigger_id: self.trigger_id,
+        }
+    }
+
+    /// A form was sent.
+    pub fn submission(self) -> Submission {
+        let origin = self.origin();
+        let view = self.view.unwrap_or_default();
+        let values = view.state.unwrap_or_default().values.unwrap_or_default();
+        let filled = |(action, element): (String, Value)| {
+            let text = element["value"].as_str().or_else(|| element["selected_option"]["value"].as_str());
+            text.map(|text| (action, text.to_owned()))
+        };
+        Submission {
+            callback_id: view.callback_id.unwrap_or_default(),
+            private_metadata: view.private_metadata.unwrap_or_default(),
+            values: values
+                .into_iter()
+                .map(|(block, of)| (block, of.into_iter().filter_map(filled).collect()))
+                .collect(),
+            origin,
+            view_id: view.id,
+        }
+    }
+}
+
+fn agreed(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => None,
+        (Some(one), _) => Some(one),
+        (None, other) => other,
+    }
+}

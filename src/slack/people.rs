@@ -1,0 +1,411 @@
+//! What Slack says of accounts and user groups, remembered for at most 60 s.
+//!
+//! Time is an argument. A negative answer is never older than 5 s plus one call; a positive one lives its 60 s
+//! even where Slack cannot be asked again; what is older is not believed, and what cannot be asked refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::TimeDelta;
+use thiserror::Error;
+
+use super::{Account, Slack, SlackError};
+use crate::clock::Timestamp;
+use crate::domain::identity::Standing;
+use crate::domain::ids::{SlackGroupId, SlackUserId};
+
+/// How long an answer is believed.
+const FRESH: TimeDelta = TimeDelta::seconds(60);
+/// How often a group is asked for again because somebody is not in its list.
+const MISS_AGAIN: TimeDelta = TimeDelta::seconds(5);
+/// How far "learnt" may lie after "now": two calls at the same time read the clock one after the other. A
+/// clock that was set back by more makes what is remembered stale.
+const SKEW: TimeDelta = TimeDelta::seconds(3);
+/// How long an answer is kept at all, for [`People::standing_since`].
+const KEPT: TimeDelta = TimeDelta::hours(1);
+/// How many answers are kept before old ones are thrown away.
+const KEPT_MAX: usize = 4_096;
+
+/// Slack could not be asked, so nobody may decide.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("Slack could not be asked about this person: {0}")]
+pub struct Unavailable(pub SlackError);
+
+/// An answer with the moment it was learnt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Learnt<T> {
+    what: T,
+    at: Timestamp,
+}
+
+impl<T> Learnt<T> {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        let age = now - self.at;
+        age <= FRESH && age >= -SKEW
+    }
+}
+
+/// What Slack says of people. Clones share what they remember.
+#[derive(Clone)]
+pub struct People(Arc<Inner>);
+
+struct Inner {
+    slack: Slack,
+    accounts: Mutex<BTreeMap<SlackUserId, Known>>,
+    groups: Mutex<BTreeMap<SlackGroupId, Arc<Group>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    standing: Learnt<Standing>,
+    /// Whether it was also asked who holds the address.
+    address_checked: bool,
+}
+
+/// One user group. Whoever holds `asking` is asking Slack for it; others wait and share the answer.
+#[derive(Default)]
+struct Group {
+    asking: tokio::sync::Mutex<()>,
+    list: Mutex<GroupList>,
+}
+
+#[derive(Default, Clone)]
+struct GroupList {
+    members: Option<Learnt<Arc<BTreeSet<SlackUserId>>>>,
+    /// The last call, whatever came of it.
+    asked: Option<(Timestamp, Result<(), SlackError>)>,
+    /// How many calls were made.
+    calls: u64,
+}
+
+impl fmt::Debug for People {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("People").finish_non_exhaustive()
+    }
+}
+
+impl People {
+    /// Nothing is remembered yet.
+    pub fn new(slack: Slack) -> Self {
+        Self(Arc::new(Inner { slack, accounts: Mutex::default(), groups: Mutex::default() }))
+    }
+
+    /// What Slack says of an account, and when that was learnt (at most 60 s ago).
+    ///
+    /// With `address_maps` it is also asked whether this account is the only active holder of its confirmed
+    /// address; without, [`Standing::email_is_sole_and_confirmed`] is false.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when Slack cannot be asked, does not know the account, or answers about another one.
+    pub async fn standing(
+        &self,
+        user: &SlackUserId,
+        address_maps: bool,
+        now: Timestamp,
+    ) -> Result<(Standing, Timestamp), Unavailable> {
+        let known = lock(&self.0.accounts).get(user).cloned();
+        if let Some(known) = known
+            && known.standing.is_fresh(now)
+            && (known.address_checked || !address_maps)
+        {
+            return Ok((known.standing.what, known.standing.at));
+        }
+        let late = || SlackError::Temporary("Slack took too long".to_owned());
+        let asking = tokio::time::timeout(self.0.slack.deadlines().interactive, self.ask_about(user, address_maps));
+        let standing = asking.await.unwrap_or_else(|_| Err(late())).map_err(Unavailable)?;
+        let known = Known { standing: Learnt { what: standing.clone(), at: now }, address_checked: address_maps };
+        let mut accounts = lock(&self.0.accounts);
+        if accounts.len() >= KEPT_MAX {
+            accounts.retain(|_, known| now - known.standing.at <= KEPT);
+        }
+        accounts.insert(user.clone(), known);
+        Ok((standing, now))
+    }
+
+    /// Whether an account is in a user group, and when that was learnt (at most 60 s ago).
+    ///
+    /// Whoever is in the remembered list is in. For anybody else the list is asked for again, at most once in
+    /// 5 s; should that fail, the remembered list stays good for those who are in it.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when Slack cannot be asked.
+    pub async fn is_member(
+        &self,
+        group: &SlackGroupId,
+        user: &SlackUserId,
+        now: Timestamp,
+    ) -> Result<(bool, Timestamp), Unavailable> {
+        let entry = Arc::clone(lock(&self.0.groups).entry(group.clone()).or_default());
+        let before = lock(&entry.list).clone();
+        if let Some(answer) = before.answer(user, now) {
+            return answer;
+        }
+        let _turn = entry.asking.lock().await;
+        let meanwhile = lock(&entry.list).clone();
+        if meanwhile.calls > before.calls {
+            // Somebody asked while we waited: their answer is ours, for better or worse.
+            return meanwhile.shared(user, now);
+        }
+        let answer = self.0.slack.group_members(group).await;
+        let mut list = lock(&entry.list);
+        list.calls += 1;
+        list.asked = Some((now, answer.as_ref().map(|_| ()).map_err(Clone::clone)));
+        let members = answer.map_err(Unavailable)?;
+        let is_in = members.contains(user);
+        list.members = Some(Learnt { what: Arc::new(members), at: now });
+        Ok((is_in, now))
+    }
+
+    /// What is remembered of an account and was learnt at or after `since`. Does not call Slack: this is what
+    /// the hand-over of a token re-checks its deciders with.
+    pub fn standing_since(&self, user: &SlackUserId, since: Timestamp) -> Option<Standing> {
+        let accounts = lock(&self.0.accounts);
+        accounts.get(user).filter(|known| known.standing.at >= since).map(|known| known.standing.what.clone())
+    }
+
+    /// Whether an account is in a user group, if that was learnt at or after `since`. Does not call Slack.
+    pub fn is_member_since(&self, group: &SlackGroupId, user: &SlackUserId, since: Timestamp) -> Option<bool> {
+        let entry = lock(&self.0.groups).get(group).cloned()?;
+        let list = lock(&entry.list);
+        list.members.as_ref().filter(|members| members.at >= since).map(|members| members.what.contains(user))
+    }
+
+    async fn ask_about(&self, user: &SlackUserId, address_maps: bool) -> Result<Standing, SlackError> {
+        let account = self.0.slack.user(user).await?;
+        if account.id.as_deref() != Some(user.as_str()) {
+            return Err(SlackError::Temporary("the answer is about another account".to_owned()));
+        }
+        let email = account.profile.as_ref().and_then(|profile| profile.email.clone());
+        let sole = match &email {
+            Some(email) if address_maps && account.is_email_confirmed == Some(true) => {
+                self.0.slack.lookup_by_email(email).await?.as_deref() == Some(user.as_str())
+            }
+            Some(_) | None => false,
+        };
+        Ok(standing_of(&account, email, sole))
+    }
+}
+
+impl GroupList {
+    /// What can be said without asking again: a positive answer as long as it is fresh, a negative one only
+    /// shortly after a call.
+    fn answer(&self, user: &SlackUserId, now: Timestamp) -> Option<Result<(bool, Timestamp), Unavailable>> {
+        let members = self.members.as_ref().filter(|members| members.is_fresh(now))?;
+        if members.what.contains(user) {
+            return Some(Ok((true, members.at)));
+        }
+        let (at, outcome) = self.asked.as_ref()?;
+        let lately = now - *at < MISS_AGAIN && now - *at >= -SKEW;
+        lately.then(|| outcome.clone().map(|()| (false, members.at)).map_err(Unavailable))
+    }
+
+    /// What the call says that somebody else made while we waited for our turn.
+    fn shared(&self, user: &SlackUserId, now: Timestamp) -> Result<(bool, Timestamp), Unavailable> {
+        let too_old = || SlackError::Temporary("what was learnt is too old".to_owned());
+        self.answer(user, now).unwrap_or_else(|| match &self.asked {
+            Some((_, Err(error))) => Err(Unavailable(error.clone())),
+            Some((_, Ok(()))) | None => Err(Unavailable(too_old())),
+        })
+    }
+}
+
+/// What the members of `users.info` mean. One that Slack always sends and did not send refuses; `deleted`,
+/// `is_stranger`, `is_app_user` and `is_invited_user` it leaves out when they are false. Slackbot says that it is no bot.
+fn standing_of(account: &Account, email: Option<String>, sole: bool) -> Standing {
+    let is = |flag: Option<bool>| flag == Some(true);
+    Standing {
+        team: account.team_id.clone(),
+        deleted: is(account.deleted),
+        bot: account.is_bot != Some(false) || is(account.is_app_user) || account.id.as_deref() == Some("USLACKBOT"),
+        guest: account.is_restricted != Some(false)
+            || account.is_ultra_restricted != Some(false)
+            || is(account.is_invited_user),
+        stranger: is(account.is_stranger),
+        email,
+        email_is_sole_and_confirmed: sole,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{Answer, FakeSlack};
+    use super::*;
+    use chrono::DateTime;
+    use serde_json::{Value, json};
+
+    fn at(seconds: i64) -> Timestamp {
+        DateTime::from_timestamp(1_795_460_000 + seconds, 0).unwrap()
+    }
+
+    fn user(id: &str) -> SlackUserId {
+        SlackUserId::parse(id).unwrap()
+    }
+
+    fn leads() -> SlackGroupId {
+        SlackGroupId::parse("S0LEADS").unwrap()
+    }
+
+    fn list(users: &[&str]) -> Answer {
+        Answer::Json(json!({ "ok": true, "users": users }))
+    }
+
+    fn down() -> Answer {
+        Answer::Raw(503, None, String::new())
+    }
+
+    fn profile(change: impl Fn(&mut Value)) -> Answer {
+        let mut bob = json!({
+            "id": "U0BOB", "team_id": "T0ACME", "is_bot": false, "is_app_user": false, "is_restricted": false,
+            "is_ultra_restricted": false, "is_email_confirmed": true, "profile": { "email": "bob@example.com" }
+        });
+        change(&mut bob);
+        Answer::Json(json!({ "ok": true, "user": bob }))
+    }
+
+    async fn group(users: &[&str]) -> (FakeSlack, People) {
+        let (fake, slack) = FakeSlack::start().await;
+        fake.says("usergroups.users.list", list(users));
+        (fake, People::new(slack))
+    }
+
+    fn asked(fake: &FakeSlack) -> usize {
+        fake.calls("usergroups.users.list").len()
+    }
+
+    #[tokio::test]
+    async fn a_member_is_believed_for_sixty_seconds_and_then_asked_for_again() {
+        let (fake, people) = group(&["U0BOB"]).await;
+        assert_eq!(people.is_member(&leads(), &user("U0BOB"), at(0)).await, Ok((true, at(0))));
+        fake.says("usergroups.users.list", list(&[]));
+        assert_eq!(people.is_member(&leads(), &user("U0BOB"), at(60)).await, Ok((true, at(0))));
+        assert_eq!(asked(&fake), 1);
+        assert_eq!(people.is_member(&leads(), &user("U0BOB"), at(61)).await, Ok((false, at(61))));
+    }
+
+    #[tokio::test]
+    async fn somebody_who_is_not_in_the_list_is_asked_for_again_but_at_most_once_in_five_seconds() {
+        let (fake, people) = group(&["U0BOB"]).await;
+        assert_eq!(people.is_member(&leads(), &user("U0EVE"), at(0)).await, Ok((false, at(0))));
+        fake.says("usergroups.users.list", list(&["U0BOB", "U0EVE"]));
+        assert_eq!(people.is_member(&leads(), &user("U0EVE"), at(4)).await, Ok((false, at(0))));
+        assert_eq!(asked(&fake), 1);
+        assert_eq!(people.is_member(&leads(), &user("U0EVE"), at(5)).await, Ok((true, at(5))));
+        assert_eq!(asked(&fake), 2);
+    }
+
+    #[tokio::test]
+    async fn a_failed_second_look_keeps_the_members_and_refuses_the_one_it_was_for() {
+        let (fake, people) = group(&["U0BOB"]).await;
+        people.is_member(&leads(), &user("U0BOB"), at(0)).await.unwrap();
+        fake.says("usergroups.users.list", down());
+        assert!(people.is_member(&leads(), &user("U0EVE"), at(10)).await.is_err());
+        assert!(people.is_member(&leads(), &user("U0EVE"), at(11)).await.is_err());
+        assert_eq!(asked(&fake), 2);
+        assert_eq!(people.is_member(&leads(), &user("U0BOB"), at(59)).await, Ok((true, at(0))));
+        assert!(people.is_member(&leads(), &user("U0BOB"), at(61)).await.is_err());
+        fake.says("usergroups.users.list", list(&["U0BOB"]));
+        assert_eq!(people.is_member(&leads(), &user("U0BOB"), at(62)).await, Ok((true, at(62))));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_makes_what_is_remembered_stale() {
+        let (fake, people) = group(&["U0BOB"]).await;
+        people.is_member(&leads(), &user("U0BOB"), at(0)).await.unwrap();
+        fake.says("usergroups.users.list", list(&[]));
+        assert_eq!(people.is_member(&leads(), &user("U0BOB"), at(-30)).await, Ok((false, at(-30))));
+    }
+
+    #[tokio::test]
+    async fn many_who_ask_at_once_share_one_call() {
+        for (answer, expected) in [(list(&["U0BOB"]), Some(true)), (down(), None)] {
+            let (fake, people) = group(&[]).await;
+            fake.says("usergroups.users.list", answer);
+            let (leads, bob) = (leads(), user("U0BOB"));
+            let all = (0..20).map(|n| people.is_member(&leads, &bob, at(n % 2)));
+            for answer in futures_util::future::join_all(all).await {
+                assert_eq!(answer.ok().map(|(is_in, _)| is_in), expected);
+            }
+            assert_eq!(asked(&fake), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_learnt_since_an_instant_is_known_without_asking() {
+        let (fake, people) = group(&["U0BOB"]).await;
+        fake.says("users.info", profile(|_| {}));
+        assert_eq!(people.is_member_since(&leads(), &user("U0BOB"), at(0)), None);
+        people.is_member(&leads(), &user("U0BOB"), at(10)).await.unwrap();
+        people.standing(&user("U0BOB"), false, at(10)).await.unwrap();
+        assert_eq!(people.is_member_since(&leads(), &user("U0BOB"), at(10)), Some(true));
+        assert_eq!(people.is_member_since(&leads(), &user("U0EVE"), at(10)), Some(false));
+        assert_eq!(people.is_member_since(&leads(), &user("U0BOB"), at(11)), None);
+        assert!(people.standing_since(&user("U0BOB"), at(10)).is_some());
+        assert_eq!(people.standing_since(&user("U0BOB"), at(11)), None);
+        assert_eq!((asked(&fake), fake.calls("users.info").len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn an_account_is_remembered_and_what_slack_does_not_say_refuses() {
+        let (fake, people) = group(&[]).await;
+        fake.says("users.info", profile(|_| {}));
+        let (standing, learnt_at) = people.standing(&user("U0BOB"), false, at(0)).await.unwrap();
+        assert_eq!((standing.outsider("T0ACME"), learnt_at), (None, at(0)));
+        assert!(!standing.email_is_sole_and_confirmed);
+        fake.says("users.info", profile(|bob| bob["deleted"] = json!(true)));
+        assert_eq!(people.standing(&user("U0BOB"), false, at(60)).await.unwrap().0.outsider("T0ACME"), None);
+        assert!(people.standing(&user("U0BOB"), false, at(61)).await.unwrap().0.deleted);
+        for (n, member) in ["team_id", "is_bot", "is_restricted", "is_ultra_restricted"].iter().enumerate() {
+            fake.says("users.info", profile(|bob| bob[member] = Value::Null));
+            let now = at(1_000 * (i64::try_from(n).unwrap() + 1));
+            let (standing, _) = people.standing(&user("U0BOB"), false, now).await.unwrap();
+            assert!(standing.outsider("T0ACME").is_some(), "{member}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_that_cannot_be_asked_about_refuses() {
+        let (fake, people) = group(&[]).await;
+        for answer in [
+            down(),
+            Answer::Hang,
+            Answer::Json(json!({ "ok": false, "error": "user_not_found" })),
+            Answer::Json(json!({ "ok": true })),
+            profile(|bob| bob["id"] = json!("U0OTHER")),
+        ] {
+            fake.says("users.info", answer);
+            assert!(people.standing(&user("U0BOB"), false, at(0)).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_maps_only_when_confirmed_and_held_by_this_account_alone() {
+        let (fake, people) = group(&[]).await;
+        let holder = |id: &str| Answer::Json(json!({ "ok": true, "user": { "id": id } }));
+        let none = Answer::Json(json!({ "ok": false, "error": "users_not_found" }));
+        let mut now = 0;
+        for (confirmed, answer, expected) in [
+            (json!(true), holder("U0BOB"), Some(true)),
+            (json!(true), holder("U0OTHER"), Some(false)),
+            (json!(true), none, Some(false)),
+            (json!(true), down(), None),
+            (json!(false), holder("U0BOB"), Some(false)),
+            (Value::Null, holder("U0BOB"), Some(false)),
+        ] {
+            now += 100;
+            fake.says("users.info", profile(|bob| bob["is_email_confirmed"] = confirmed.clone()));
+            fake.says("users.lookupByEmail", answer);
+            let answer = people.standing(&user("U0BOB"), true, at(now)).await;
+            assert_eq!(answer.ok().map(|(standing, _)| standing.email_is_sole_and_confirmed), expected, "at {now}");
+        }
+        fake.says("users.info", profile(|_| {}));
+        fake.says("users.lookupByEmail", holder("U0BOB"));
+        people.standing(&user("U0BOB"), false, at(5_000)).await.unwrap();
+        let (standing, _) = people.standing(&user("U0BOB"), true, at(5_001)).await.unwrap();
+        assert!(standing.email_is_sole_and_confirmed, "an answer without the check does not do for one with it");
+    }
+}

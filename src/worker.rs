@@ -1,0 +1,76 @@
+//! The worker: loops without opinions. What is due is found in the store, so a missed turn repairs itself.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::service::Service;
+
+/// How many loops deliver side by side, so that one channel that hangs does not hold up the others.
+const DELIVERERS: usize = 4;
+/// The longest sleep: how late something may be noticed that nobody announced.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// The pause after the store did not answer.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// How often what nobody needs any more is thrown away.
+const TIDY_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Delivers and ends what is due until `stop` says so.
+pub async fn run(service: Service, stop: watch::Receiver<bool>) {
+    let mut loops = JoinSet::new();
+    for _ in 0..DELIVERERS {
+        loops.spawn(deliver(service.clone(), stop.clone()));
+    }
+    loops.spawn(pass_time(service.clone(), stop.clone()));
+    loops.spawn(tidy(service, stop));
+    while loops.join_next().await.is_some() {}
+}
+
+async fn deliver(service: Service, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let done = service.deliver().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "deliveries wait for the store");
+            0
+        });
+        if done == 0 {
+            rest(&service, &mut stop).await;
+        }
+    }
+}
+
+async fn pass_time(service: Service, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match service.time_passed().await {
+            Ok(0) => rest(&service, &mut stop).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "what has ended waits to be written down");
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+            }
+        }
+    }
+}
+
+async fn tidy(service: Service, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TIDY_EVERY) => {}
+            _ = stop.changed() => return,
+        }
+        if let Err(error) = service.tidy().await {
+            tracing::error!(%error, "old call identifiers could not be forgotten");
+        }
+    }
+}
+
+/// Sleeps until something is due, somebody announces work, or it is time to stop.
+async fn rest(service: &Service, stop: &mut watch::Receiver<bool>) {
+    let next = service.next_due_at().await.ok().flatten();
+    let wait = next.map(|at| (at - service.now()).to_std().unwrap_or(Duration::from_millis(10)));
+    tokio::select! {
+        () = tokio::time::sleep(wait.unwrap_or(SLEEP_MAX).clamp(Duration::from_millis(10), SLEEP_MAX)) => {}
+        () = service.work_to_do() => {}
+        _ = stop.changed() => {}
+    }
+}
