@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -28,8 +28,7 @@ const STREAM_COMMENT_EVERY: Duration = Duration::from_secs(15);
 pub fn routes() -> Router<Playground> {
     Router::new()
         .route("/", get(index))
-        .route("/app.css", get(css))
-        .route("/app.js", get(js))
+        .route("/{file}", get(part))
         .route("/page/state", get(state))
         .route("/page/stream", get(follow))
         .route("/page/plug", post(plug))
@@ -116,12 +115,27 @@ async fn index(State(playground): State<Playground>) -> Response {
     file(&playground, "text/html; charset=utf-8", include_str!("page/index.html"))
 }
 
-async fn css(State(playground): State<Playground>) -> Response {
-    file(&playground, "text/css; charset=utf-8", include_str!("page/app.css"))
-}
+/// What the page is made of, besides its HTML: name and text.
+const FILES: [(&str, &str); 11] = [
+    ("app.css", include_str!("page/app.css")),
+    ("app.js", include_str!("page/app.js")),
+    ("blockkit.js", include_str!("page/blockkit.js")),
+    ("client.js", include_str!("page/client.js")),
+    ("dom.js", include_str!("page/dom.js")),
+    ("guide.js", include_str!("page/guide.js")),
+    ("mrkdwn.js", include_str!("page/mrkdwn.js")),
+    ("policy.js", include_str!("page/policy.js")),
+    ("slack.js", include_str!("page/slack.js")),
+    ("trail.js", include_str!("page/trail.js")),
+    ("world.js", include_str!("page/world.js")),
+];
 
-async fn js(State(playground): State<Playground>) -> Response {
-    file(&playground, "text/javascript; charset=utf-8", include_str!("page/app.js"))
+async fn part(State(playground): State<Playground>, Path(name): Path<String>) -> Response {
+    match FILES.iter().find(|(file, _)| *file == name) {
+        Some((name, text)) if name.ends_with(".css") => file(&playground, "text/css; charset=utf-8", text),
+        Some((_, text)) => file(&playground, "text/javascript; charset=utf-8", text),
+        None => refusal(StatusCode::NOT_FOUND, "there is no such file"),
+    }
 }
 
 #[derive(Debug, Deserialize)]
