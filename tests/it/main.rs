@@ -1,0 +1,5 @@
+//! The integration tests: one binary, so that everything is linked once.
+
+mod layering;
+mod oidc_provider;
+mod openapi;
