@@ -8,6 +8,7 @@
 
 mod answer;
 mod authenticate;
+mod members;
 mod reading;
 mod rendered;
 
@@ -16,6 +17,7 @@ pub(crate) mod for_tests;
 
 pub use answer::{Answer, Denied, DeniedKind, Granted, Pending};
 pub use authenticate::{HookAuth, UnusableAuth, Verified, WEBHOOK_ID_MAX, authenticate};
+pub use members::{BINDING_MESSAGE_MAX, LIFETIME_MAX, LIST_MAX, REASON_MAX};
 pub use reading::{Body, ParseError, Problem, Problems};
 pub use rendered::Rendered;
 

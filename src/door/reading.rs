@@ -30,14 +30,15 @@ pub enum ParseError {
     /// It does not follow the contract.
     #[error("{}", Self::in_words(.0))]
     Malformed(Vec<Problem>),
-    /// It follows the contract and asks for more than a person can judge: a refusal, with what to say.
+    /// It follows the contract and asks for more than a person can judge, or for what cannot be granted here: a
+    /// refusal, with what to say.
     #[error("{0}")]
     Refused(String),
 }
 
 impl ParseError {
     /// All problems in one sentence.
-    pub(super) fn in_words(problems: &[Problem]) -> String {
+    pub fn in_words(problems: &[Problem]) -> String {
         let all: Vec<String> = problems.iter().map(|p| format!("`{}` {}", p.member, p.says)).collect();
         all.join("; ")
     }
@@ -47,7 +48,7 @@ impl ParseError {
 #[derive(Debug, Default)]
 pub struct Problems {
     found: Vec<Problem>,
-    too_much: Option<String>,
+    refused: Option<String>,
 }
 
 impl Problems {
@@ -58,19 +59,24 @@ impl Problems {
         }
     }
 
-    /// Notes that more is asked than a person can judge: a refusal, unless the call is malformed as well.
-    pub fn too_much(&mut self, says: impl Into<String>) {
-        self.too_much.get_or_insert_with(|| says.into());
+    /// Notes that the call can be read and will not be granted: a refusal, unless it is malformed as well.
+    pub fn refuse(&mut self, says: impl Into<String>) {
+        self.refused.get_or_insert_with(|| says.into());
+    }
+
+    /// Whether a member is missing or wrong.
+    pub fn malformed(&self) -> bool {
+        !self.found.is_empty()
     }
 
     /// Whether anything was noted.
     pub fn is_empty(&self) -> bool {
-        self.found.is_empty() && self.too_much.is_none()
+        self.found.is_empty() && self.refused.is_none()
     }
 
     /// The error that was noted.
     pub fn into_error(self) -> ParseError {
-        match self.too_much {
+        match self.refused {
             Some(says) if self.found.is_empty() => ParseError::Refused(says),
             Some(_) | None => ParseError::Malformed(self.found),
         }
@@ -88,8 +94,8 @@ impl Problems {
     pub fn text(&mut self, member: &str, value: Option<Value>, longest: usize) -> Option<String> {
         match value? {
             Value::String(text) if text.chars().count() <= longest => Some(text),
-            Value::String(_) => self.refuse(member, format!("is longer than {longest} characters")),
-            other => self.refuse(member, format!("must be a text, not {}", kind(&other))),
+            Value::String(_) => self.blame(member, format!("is longer than {longest} characters")),
+            other => self.blame(member, format!("must be a text, not {}", kind(&other))),
         }
     }
 
@@ -97,22 +103,22 @@ impl Problems {
     pub fn identifier(&mut self, member: &str, value: Option<Value>) -> Option<String> {
         let text = self.text(member, value, IDENTIFIER_MAX)?;
         if text.is_empty() {
-            return self.refuse(member, "is empty");
+            return self.blame(member, "is empty");
         }
         if text.chars().any(char::is_control) {
-            return self.refuse(member, "holds a control character");
+            return self.blame(member, "holds a control character");
         }
         Some(text)
     }
 
-    /// One identifier, or a list of at most `most`.
-    pub fn identifiers(&mut self, member: &str, value: Option<Value>, most: usize) -> Vec<String> {
+    /// One identifier, or a list of at most [`LIST_MAX`](super::LIST_MAX).
+    pub fn identifiers(&mut self, member: &str, value: Option<Value>) -> Vec<String> {
         match value {
             None => Vec::new(),
             Some(one @ Value::String(_)) => self.identifier(member, Some(one)).into_iter().collect(),
-            Some(other) => {
-                self.each(member, Some(other), most, |problems, path, item| problems.identifier(path, Some(item)))
-            }
+            Some(other) => self.each(member, Some(other), super::LIST_MAX, |problems, path, item| {
+                problems.identifier(path, Some(item))
+            }),
         }
     }
 
@@ -144,7 +150,7 @@ impl Problems {
     pub fn object(&mut self, member: &str, value: Option<Value>) -> Option<Map<String, Value>> {
         match value? {
             Value::Object(members) => Some(members),
-            other => self.refuse(member, format!("must be an object, not {}", kind(&other))),
+            other => self.blame(member, format!("must be an object, not {}", kind(&other))),
         }
     }
 
@@ -152,20 +158,25 @@ impl Problems {
     pub fn seconds(&mut self, member: &str, value: Option<Value>, most: u64) -> Option<u64> {
         let value = value?;
         let Value::Number(number) = &value else {
-            return self.refuse(member, format!("must be a number of seconds, not {}", kind(&value)));
+            return self.blame(member, format!("must be a number of seconds, not {}", kind(&value)));
         };
         match number.as_u64() {
-            Some(0) => self.refuse(member, "is 0; leave it out to get the longest that is allowed"),
+            Some(0) => self.blame(member, "is 0; leave it out to get the longest that is allowed"),
             Some(seconds) if seconds <= most => Some(seconds),
-            Some(_) => self.refuse(member, format!("is more than {most} seconds")),
-            None => self.refuse(member, "must be a whole number of seconds, not negative"),
+            Some(_) => self.blame(member, format!("is more than {most} seconds")),
+            None => self.blame(member, "must be a whole number of seconds, not negative"),
         }
     }
 
-    fn refuse<T>(&mut self, member: &str, says: impl Into<String>) -> Option<T> {
+    fn blame<T>(&mut self, member: &str, says: impl Into<String>) -> Option<T> {
         self.add(member, says);
         None
     }
+}
+
+/// A member of an object that was read; `null` counts as absent.
+pub(super) fn present(value: Option<Value>) -> Option<Value> {
+    value.filter(|value| !value.is_null())
 }
 
 /// What kind of JSON value it is, for a sentence.

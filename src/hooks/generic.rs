@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::SecondsFormat;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::domain::Timestamp;
 use crate::domain::ids::HookName;
@@ -14,16 +14,8 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::token_request::{Client, Subject, SubjectKind, TokenRequest};
 use crate::door::{Answer, Body, Denied, Granted, ParseError, Pending, Problems, Rendered, Verified};
 
-/// The longest `expires_in` that can be asked for, in seconds: ten years.
-pub const EXPIRES_IN_MAX: u64 = 10 * 365 * 24 * 3_600;
-/// The most characters of a `reason`.
-pub const REASON_MAX: usize = 10_000;
-/// The most characters of a `binding_message`.
-pub const BINDING_MESSAGE_MAX: usize = 64;
 /// The text of `scope` has no bound of its own: beyond 2,500 characters it is refused with a reason, not malformed.
 const SCOPE_TEXT_MAX: usize = usize::MAX;
-/// The most audiences, actors and authorization details.
-const LIST_MAX: usize = 50;
 
 /// Reads a call.
 ///
@@ -43,19 +35,19 @@ pub fn parse(call: &Verified, hook: &HookName) -> Result<TokenRequest, ParseErro
     let subject = body.take("subject", p);
     let subject = p.identifier("subject", subject);
     let actor = body.take("actor", p);
-    let actor = actors(p, actor);
+    let actor = p.actors("actor", actor);
     let audience = body.take("audience", p);
-    let audience = p.identifiers("audience", audience, LIST_MAX);
+    let audience = p.identifiers("audience", audience);
     let authorization_details = body.take("authorization_details", p);
-    let authorization_details = details(p, authorization_details);
+    let authorization_details = p.authorization_details("authorization_details", authorization_details);
     let cnf = body.take("cnf", p);
-    let cnf = confirmation(p, cnf);
+    let cnf = p.confirmation("cnf", cnf);
     let binding_message = body.take("binding_message", p);
-    let binding_message = number_shown(p, "binding_message", binding_message);
+    let binding_message = p.number_shown("binding_message", binding_message);
     let expires_in = body.take("expires_in", p);
-    let requested_lifetime = p.seconds("expires_in", expires_in, EXPIRES_IN_MAX);
+    let requested_lifetime = p.lifetime("expires_in", expires_in);
     let reason = body.take("reason", p);
-    let reason = reason_given(p, "reason", reason);
+    let reason = p.reason("reason", reason);
     let context = body.take("context", p);
     let context: BTreeMap<String, Value> = p.object("context", context).unwrap_or_default().into_iter().collect();
 
@@ -88,83 +80,7 @@ pub fn parse(call: &Verified, hook: &HookName) -> Result<TokenRequest, ParseErro
 fn scopes(body: &mut Body<'_>, problems: &mut Problems) -> Option<ScopeSet> {
     let scope = body.take_required("scope", problems);
     let scope = problems.text("scope", scope, SCOPE_TEXT_MAX)?;
-    match ScopeSet::parse(&scope) {
-        Ok(scopes) => Some(scopes),
-        Err(error) if error.is_too_much() => {
-            problems.too_much(error.to_string());
-            None
-        }
-        Err(error) => {
-            problems.add("scope", error.to_string());
-            None
-        }
-    }
-}
-
-/// The actor chain, nearest first: texts, or objects with `sub` as RFC 8693 writes them. An `act` inside of one is
-/// the next link; leaving it out would hide somebody who is behind the call.
-fn actors(problems: &mut Problems, value: Option<Value>) -> Vec<String> {
-    let chains = problems.each("actor", value, LIST_MAX, |problems, path, item| match item {
-        Value::Object(members) => Some(actor_chain(problems, path, members)),
-        other => problems.identifier(path, Some(other)).map(|id| vec![id]),
-    });
-    let chain: Vec<String> = chains.into_iter().flatten().collect();
-    if chain.len() > LIST_MAX {
-        problems.add("actor", format!("names {} actors; {LIST_MAX} is the most", chain.len()));
-    }
-    chain
-}
-
-fn actor_chain(problems: &mut Problems, path: &str, members: Map<String, Value>) -> Vec<String> {
-    let (mut chain, mut path, mut link) = (Vec::new(), path.to_owned(), Some(members));
-    while let Some(mut members) = link {
-        let sub = format!("{path}.sub");
-        let id = problems.required(&sub, present(members.remove("sub")));
-        chain.extend(problems.identifier(&sub, id));
-        path.push_str(".act");
-        link = problems.object(&path, present(members.remove("act")));
-    }
-    chain
-}
-
-/// RFC 9396 authorization details: objects, each with a `type`.
-fn details(problems: &mut Problems, value: Option<Value>) -> Vec<Value> {
-    problems.each("authorization_details", value, LIST_MAX, |problems, path, item| {
-        let members = problems.object(path, Some(item))?;
-        let kind = format!("{path}.type");
-        let found = problems.required(&kind, present(members.get("type").cloned()));
-        problems.identifier(&kind, found)?;
-        Some(Value::Object(members))
-    })
-}
-
-/// RFC 7800: an object that says something. An empty one would look like a bound token and bind nothing.
-fn confirmation(problems: &mut Problems, value: Option<Value>) -> Option<Value> {
-    let members = problems.object("cnf", value)?;
-    if members.is_empty() {
-        problems.add("cnf", "is empty");
-        return None;
-    }
-    Some(Value::Object(members))
-}
-
-/// The number that the client shows its user. Control characters in it could make it look like another one.
-fn number_shown(problems: &mut Problems, member: &str, value: Option<Value>) -> Option<String> {
-    let text = problems.text(member, value, BINDING_MESSAGE_MAX)?;
-    if text.chars().any(char::is_control) {
-        problems.add(member, "holds a control character");
-        return None;
-    }
-    Some(text).filter(|text| !text.is_empty())
-}
-
-/// Why, in the client's words. Whoever shows it cleans it; an empty one is none.
-fn reason_given(problems: &mut Problems, member: &str, value: Option<Value>) -> Option<String> {
-    problems.text(member, value, REASON_MAX).filter(|text| !text.trim().is_empty())
-}
-
-fn present(value: Option<Value>) -> Option<Value> {
-    value.filter(|value| !value.is_null())
+    problems.scopes("scope", ScopeSet::parse(&scope))
 }
 
 /// Says an answer.

@@ -201,17 +201,8 @@ fn scopes(problems: &mut Problems, path: &str, asked: &Request) -> Option<ScopeS
         false => ("granted_scopes", granted),
         true => ("requested_scopes", named(&asked.requested_scopes)),
     };
-    match ScopeSet::collect(would_issue.iter().map(String::as_str)) {
-        Ok(scopes) => Some(scopes),
-        Err(error) if error.is_too_much() => {
-            problems.too_much(error.to_string());
-            None
-        }
-        Err(error) => {
-            problems.add(format!("{path}.{member}"), error.to_string());
-            None
-        }
-    }
+    let collected = ScopeSet::collect(would_issue.iter().map(String::as_str));
+    problems.scopes(&format!("{path}.{member}"), collected)
 }
 
 fn audience(problems: &mut Problems, path: &str, named: Option<Vec<String>>) -> BTreeSet<String> {

@@ -1,5 +1,6 @@
 //! HTTP: who may come in, how much they may send, and which door they take. Acts only through the service.
 
+mod authzen;
 mod body;
 mod hook;
 mod machine;
@@ -38,6 +39,9 @@ pub fn router(doors: Doors) -> Router {
         .route("/hooks/{name}", post(hook::called))
         .route("/hooks/{name}/requests/{id}", get(hook::status))
         .route("/hooks/{name}/grants/{id}/revoke", post(hook::revoke))
+        .route("/access/v1/evaluation", post(authzen::evaluation))
+        .route("/access/v1/evaluations", post(authzen::evaluations))
+        .route("/.well-known/authzen-configuration", get(authzen::metadata))
         .route("/slack/interactions", post(slack::interactions))
         .route("/slack/commands", post(slack::commands))
         .route("/slack/events", post(slack::events))

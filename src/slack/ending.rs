@@ -8,6 +8,7 @@ use super::parts::{Parts, actor_words};
 use super::text::{clean, counted, cut, date, duration, mention, utc};
 use crate::domain::access_request::{AccessRequest, State, Status};
 use crate::domain::grant::{Ending, Grant, State as GrantState, Status as GrantStatus};
+use crate::domain::token_request::SubjectKind;
 
 /// How many people are named before "and N more".
 const PEOPLE_MAX: usize = 12;
@@ -177,7 +178,11 @@ pub(super) fn reason(facts: &CardFacts<'_>, stage: Stage, parts: &mut Parts<'_>)
 pub(super) fn confirmation(request: &AccessRequest) -> String {
     let short = |text: &str| cut(&clean(text), 40).0;
     let (client, subject) = (short(&request.asked.client.id), short(&request.asked.subject.id));
-    let frame = format!("Grants {{}} to {client} as {subject} for {}.", duration(request.duration));
+    let whom = match request.asked.subject.kind {
+        SubjectKind::User => format!("{client} as {subject}"),
+        SubjectKind::Client => format!("{client} itself"),
+    };
+    let frame = format!("Grants {{}} to {whom} for {}.", duration(request.duration));
     let room = 296_usize.saturating_sub(frame.chars().count());
     let names: Vec<&str> = request.question.terms.scopes.iter().map(|scope| scope.as_str()).collect();
     frame.replacen("{}", &listed(&names, room), 1)

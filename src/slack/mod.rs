@@ -25,6 +25,8 @@ mod card_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod lint;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;

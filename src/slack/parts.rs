@@ -95,7 +95,7 @@ impl<'a> Parts<'a> {
         all.push(("For how long", self.how_long()));
         let server = asked.issuer.as_deref().map(|issuer| self.address(issuer));
         let hook = code(asked.hook.as_str());
-        all.push(("Asked by the server", server.map_or(hook.clone(), |server| format!("{server} (hook {hook})"))));
+        all.push(("Authorization server", server.map_or(hook.clone(), |server| format!("{server} (hook {hook})"))));
         if !asked.actor.is_empty() {
             let actors = self.list(&asked.actor.iter().map(String::as_str).collect::<Vec<_>>());
             all.push(("Acting through", actors));
