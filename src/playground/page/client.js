@@ -4,7 +4,8 @@
 import { confirmed } from "./blockkit.js";
 import { announce, byId, clockwork, copies, glow, h, icon, inWords, keyed, now, ticks, timeOfDay, toast } from "./dom.js";
 import { openPolicy } from "./policy.js";
-import { post, refresh, store, stored, whyNot, world } from "./world.js";
+import { pendingCards } from "./slack.js";
+import { openPane, openTab, post, refresh, store, stored, whyNot, world } from "./world.js";
 
 /** What can be typed; the rest of a card's body goes along as it is. */
 const FIELDS = [
@@ -44,8 +45,7 @@ function drawPreset(preset) {
   const radio = h("input", { type: "radio", name: "preset", value: preset.id, onchange: () => choose(preset.id) });
   return h("label", { class: "preset", "data-testid": `preset-${preset.id}` },
     radio, h("span", { class: "drawing" }, icon(DRAWINGS[preset.who] ?? "terminal")),
-    h("span", { class: "preset-words" }, h("span", { class: "title" }, preset.title), h("code", {}, preset.body?.scope ?? "")),
-    h("span", { class: "tag" }, preset.who));
+    h("span", { class: "title" }, preset.title), h("span", { class: "tag" }, preset.who));
 }
 
 function drawField({ name, label, hint, unit, numeric, wide }) {
@@ -100,7 +100,7 @@ const wait = () => Math.max(0, Math.min(55, Number.parseInt(form.fields.wait, 10
 function showWords() {
   const asked = body();
   const lasts = Number(asked.expires_in) > 0 ? ` · ${inWords(asked.expires_in)}` : "";
-  byId("typed-words").textContent = `${asked.client_id ?? "no client"} for ${asked.subject ?? "itself"}${lasts}`;
+  byId("typed-words").replaceChildren(h("code", {}, asked.scope ?? "no scope"), ` for ${asked.subject ?? "the client itself"}${lasts}`);
   byId("ask-note").textContent = wait() > 0 ? `Held for up to ${wait()} s while people decide.` : "Answered at once.";
   showCurl(asked);
 }
@@ -142,16 +142,18 @@ export function draw() {
   byId("no-calls").hidden = calls.length > 0;
   keyed(byId("calls"), calls, {
     key: (call) => call.id,
-    sign: (call) => JSON.stringify([call, fate(call), ruleOf(call)]),
+    sign: (call) => JSON.stringify([call, fate(call), ruleOf(call), cardOf(call)?.message.ts]),
     make: drawCall,
     arrived: (element) => {
       for (const fold of byId("calls").querySelectorAll("details[data-keep=answer]")) if (!element.contains(fold)) fold.open = false;
       glow(element, "arrived");
+      element.scrollIntoView({ block: "nearest" });
     },
     changed: (element, call) => {
       if (call.state === "waiting" || answeredBefore.has(call.id)) return;
       answeredBefore.add(call.id);
       glow(element);
+      element.scrollIntoView({ block: "nearest" });
       announce(`Call ${call.id}: ${outcome(call).say}. ${explained(call)}`);
     },
   });
@@ -162,6 +164,12 @@ function fate(call) {
   const grant = call.answer?.grant_id;
   const entry = grant && world.audit.findLast((one) => one.grant_id === grant && /^grant\.(revoked|ended)$/.test(one.kind));
   return entry ? { kind: entry.kind.split(".")[1], at: entry.at } : null;
+}
+
+/** The card that this call seems to wait for. */
+function cardOf(call) {
+  if (call.state !== "waiting") return undefined;
+  return pendingCards().find(({ message }) => JSON.stringify(message.blocks).includes(call.body?.client_id));
 }
 
 /** How the call went, in two words and a colour. */
@@ -226,7 +234,18 @@ function hanging(call) {
   const begun = Date.parse(call.at);
   const bar = h("span", { class: "bar-fill" });
   const line = h("p", { class: "hang-words" });
-  return ticks(h("div", { class: "hanging", "data-testid": "hanging" }, h("span", { class: "breath", "aria-hidden": "true" }, h("i"), h("i"), h("i")), line, h("span", { class: "bar", "aria-hidden": "true" }, bar)), () => {
+  const card = cardOf(call);
+  const channel = world.state?.channels?.find((one) => one.id === card?.tab)?.name;
+  const see = () => {
+    openTab(card.tab);
+    openPane("slack");
+    document.querySelector(`[data-ts="${card.message.ts}"] button`)?.focus();
+  };
+  const hung = h("div", { class: "hanging", "data-testid": "hanging" },
+    h("span", { class: "breath", "aria-hidden": "true" }, h("i"), h("i"), h("i")), line,
+    h("span", { class: "bar", "aria-hidden": "true" }, bar),
+    channel && h("button", { type: "button", class: "link", "data-focus": "see", onclick: see }, `People are asked in #${channel}`));
+  return ticks(hung, () => {
     const gone = Math.max(0, now() - begun);
     line.textContent = call.wait > 0 ? `The call hangs: ${clockwork(gone)} of at most ${call.wait} s` : `Waiting for ${clockwork(gone)}`;
     bar.style.setProperty("width", `${Math.min(100, (gone / 1000 / Math.max(1, call.wait)) * 100)}%`);
@@ -240,7 +259,7 @@ function lifetimes(call) {
   const gone = fate(call);
   return h("div", { class: "lifetimes" },
     expires_at && lifetime("Token", call, expires_at, gone ? "the server was told to revoke it" : ""),
-    grant_expires_at && (gone ? h("p", { class: "lifetime over" }, h("span", { class: "what" }, "Grant"), h("span", {}, `${gone.kind} ${timeOfDay(gone.at)}`)) : lifetime("Grant", call, grant_expires_at, "")));
+    grant_expires_at && (gone ? h("p", { class: "lifetime past" }, h("span", { class: "what" }, "Grant"), h("span", {}, `${gone.kind} ${timeOfDay(gone.at)}`)) : lifetime("Grant", call, grant_expires_at, "")));
 }
 
 function lifetime(what, call, until, note) {
@@ -249,7 +268,7 @@ function lifetime(what, call, until, note) {
   const bar = h("span", { class: "bar-fill" });
   return ticks(h("p", { class: "lifetime", title: `until ${timeOfDay(until)}` }, h("span", { class: "what" }, what), words, h("span", { class: "bar", "aria-hidden": "true" }, bar)), (element) => {
     const left = to - now();
-    element.classList.toggle("over", left <= 0 || note !== "");
+    element.classList.toggle("past", left <= 0 || note !== "");
     words.textContent = left <= 0 ? `ended ${timeOfDay(until)}` : `${clockwork(left)} left${note && `; ${note}`}`;
     bar.style.setProperty("width", `${Math.max(0, Math.min(100, (left / Math.max(1, to - from)) * 100))}%`);
   });

@@ -20,7 +20,7 @@ export function draw() {
 
 // ---- who looks ----------------------------------------------------------------------------------
 
-const KINDS = { outsider: "other workspace", guest: "guest" };
+const KINDS = { outsider: "outsider", guest: "guest" };
 
 function drawPeople() {
   const people = world.state.people.filter((person) => person.kind !== "bot");
@@ -31,11 +31,11 @@ function drawPeople() {
       h("input", { type: "radio", name: "person", value: person.id, "data-focus": person.id, onchange: () => become(person.id) }),
       avatar(person),
       h("span", { class: "who" }, person.name.split(" ")[0]),
-      h("span", { class: "role" }, KINDS[person.kind] ?? person.title ?? "")),
+      KINDS[person.kind] && h("span", { class: "role" }, KINDS[person.kind])),
   });
   for (const radio of byId("people").querySelectorAll("input")) radio.checked = radio.value === world.person;
   const you = world.state.you;
-  byId("person-note").textContent = [you?.name, you?.note].filter(Boolean).join(": ");
+  byId("person-note").replaceChildren("You are ", h("strong", {}, you?.name ?? world.person), you?.title ? `, ${you.title.toLowerCase()}. ` : ". ", you?.note ?? "");
 }
 
 /** Initials on a colour of one's own. */
@@ -77,7 +77,10 @@ function currentTab() {
     // Direct messages have another id for each person.
     ?? (world.tab?.startsWith("D") && all.find((tab) => tab.id.startsWith("D")));
   if (wanted) return wanted;
-  return all.reduce((best, tab) => (tab.newest > best.newest && !tab.id.startsWith("D") ? tab : best), all[0]);
+  // Nobody chose yet: where something happens first.
+  const busiest = all.reduce((best, tab) => (tab.newest > best.newest && !tab.id.startsWith("D") ? tab : best), all[0]);
+  if (busiest.newest > 0 && !world.tab) world.tab = busiest.id;
+  return busiest;
 }
 
 function drawTabs() {
@@ -170,6 +173,14 @@ export function cardState(message) {
   return { withdrawn: "cancelled", granted: "approved" }[word] ?? word ?? "note";
 }
 
+/** The cards that wait for a decision, newest first: `{tab, message}`. */
+export function pendingCards() {
+  const all = Object.entries(world.state?.messages ?? {}).flatMap(([tab, list]) => list.map((message) => ({ tab, message })));
+  return all
+    .filter(({ tab, message }) => !tab.startsWith("D") && !message.thread_ts && cardState(message) === "pending")
+    .sort((a, b) => Number(b.message.ts) - Number(a.message.ts));
+}
+
 function drawMessage({ message, replies, key }, tab) {
   const state = cardState(message);
   const author = personOf(message.user);
@@ -216,7 +227,6 @@ function drawHome(place) {
         ? h("div", { class: "blocks" }, blocks(home.blocks, { values: {}, act: (action) => click(action, { view_id: home.id }, "home") }))
         : h("div", { class: "empty-channel" }, icon("home", "icon large"), h("p", {}, "The app’s Home shows what waits for you and what access is live. It is drawn when you open it.")),
       trouble.has("home") && h("p", { class: "trouble", role: "alert" }, trouble.get("home"))),
-    changed: (element) => glow(element),
   });
 }
 

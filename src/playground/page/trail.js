@@ -65,7 +65,8 @@ function drawEntry(entry) {
 function actor(who) {
   if (typeof who === "string") return named(who);
   if (who === null || typeof who !== "object") return "unknown";
-  return named(Object.entries(who).map(([kind, value]) => `${kind} ${[value].flat(2).map((one) => (typeof one === "object" && one ? Object.values(one).join(" ") : one)).filter(Boolean).join(" ")}`).join(", "));
+  const said = (value) => [value].flat(2).map((one) => (typeof one === "object" && one ? Object.values(one).join(" ") : one)).filter(Boolean).join(" ");
+  return named(Object.entries(who).map(([kind, value]) => (kind === "person" ? said(value) : `${kind} ${said(value)}`)).join(", "));
 }
 
 const short = (id) => (id?.length > 22 ? `${id.slice(0, 13)}…${id.slice(-5)}` : id);
@@ -83,7 +84,7 @@ function bindings(entry) {
     ["Entry", `${entry.seq}`],
     ["Access request", request],
     ["Grant", entry.grant_id && h("code", { title: entry.grant_id }, short(entry.grant_id))],
-    ...Object.entries(detail).map(([name, value]) => [NAMES[name] ?? name.replaceAll("_", " "), bound(value)]),
+    ...Object.entries(detail).filter(([, value]) => value !== null).map(([name, value]) => [NAMES[name] ?? name.replaceAll("_", " "), bound(value)]),
     ["Hash", entry.hash && h("code", { class: "hash" }, entry.hash)],
     ["Follows", (entry.previous ?? entry.previous_hash) && h("code", { class: "hash" }, entry.previous ?? entry.previous_hash)],
   ];
@@ -91,6 +92,8 @@ function bindings(entry) {
 }
 
 function bound(value) {
+  if (typeof value?.id === "string") return [value.kind, value.id].filter(Boolean).join(" ");
+  if (typeof value?.channel === "string" && value.ts) return h("code", {}, `${value.channel} ${value.ts}`);
   if (Array.isArray(value) && value.every((one) => typeof one !== "object")) return value.length ? named(value.join(", ")) : "none";
   if (value !== null && typeof value === "object") return h("code", { class: "json" }, json(value));
   const text = String(value ?? "none");
