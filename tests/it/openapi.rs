@@ -7,7 +7,7 @@ use std::path::Path;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-use crate::deployment::{Deployment, HOOK_TOKEN, OPERATOR_KEY, VIEWER_KEY};
+use crate::deployment::{Deployment, HOOK_TOKEN, OPERATOR_KEY, PEP_TOKEN, VIEWER_KEY};
 
 const POLICY: &str = r#"
 [approvers.payments-leads]
@@ -210,6 +210,29 @@ async fn the_answers_look_as_the_document_says() {
     let of_hook = "/hooks/{name}/requests/{id}";
     assert_eq!(caller.reads(of_hook, &format!("/hooks/billing/requests/{request}"), HOOK_TOKEN).await.0, 200);
     assert_eq!(caller.reads(of_hook, "/hooks/billing/requests/req_none", HOOK_TOKEN).await.0, 404);
+
+    // An enforcement point asks.
+    let question = |scope: &str| {
+        json!({
+            "subject": { "type": "user", "id": "dave@example.com" },
+            "action": { "name": scope },
+            "resource": { "type": "audience", "id": "https://payments.example.com" },
+            "context": { "client_id": "cli" },
+        })
+    };
+    let both = json!({ "evaluations": [question("invoices:read"), question("nobody:knows")] });
+    for (door, body, status) in [
+        ("/access/v1/evaluation", question("invoices:read"), 200),
+        ("/access/v1/evaluation", question("nobody:knows"), 200),
+        ("/access/v1/evaluation", json!([]), 400),
+        ("/access/v1/evaluations", both, 200),
+        ("/access/v1/evaluations", json!({ "evaluations": 1 }), 400),
+    ] {
+        assert_eq!(caller.calls(Method::POST, door, door, PEP_TOKEN, body).await.0, status, "{door}");
+        assert_eq!(caller.calls(Method::POST, door, door, "wrong", json!({})).await.0, 401, "{door}");
+    }
+    let metadata = "/.well-known/authzen-configuration";
+    assert_eq!(caller.reads(metadata, metadata, "").await.0, 200);
 
     // An operator looks, and revokes.
     let grant = granted["grant_id"].as_str().unwrap();
