@@ -14,9 +14,9 @@ const FIELDS = [
   { name: "scope", label: "Scope", required: true, wide: true },
   { name: "audience", label: "Audience", wide: true },
   { name: "reason", label: "Reason", wide: true },
-  { name: "binding_message", label: "Number to match", hint: "What the client shows; some rules ask for it" },
   { name: "expires_in", label: "For how long", unit: "seconds", numeric: true },
   { name: "wait", label: "Hold the call for", unit: "seconds", numeric: true },
+  { name: "binding_message", label: "Number to match", hint: "What the client shows; some rules ask for it" },
 ];
 
 /** What would be asked now. */
