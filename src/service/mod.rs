@@ -31,12 +31,15 @@ use crate::domain::policy::Policy;
 use crate::hooks::{Dialect, HookAuth};
 use crate::slack::Slack;
 use crate::slack::people::People;
-use crate::store::{Delivery, Store, StoreError};
+use crate::store::{Delivery, Store};
 
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use operate::{GrantView, RequestView, Revocation};
 pub use waiters::HELD_MAX;
+
+/// What callers of the service see of the store: how a call is named, and what went wrong.
+pub use crate::store::{HookCall, StoreError};
 
 /// How often a unit of work looks again after somebody else was first.
 const CONFLICTS_MAX: usize = 8;

@@ -1,17 +1,19 @@
-//! The service as its users meet it: real HTTP in both directions, a real SQLite file, and a stand-in for Slack.
+//! The integration tests: one binary, so that everything is linked once.
 //!
+//! The service as its users meet it: real HTTP in both directions, a real SQLite file, and a stand-in for Slack.
 //! [`story`] tells what happens when nobody misbehaves; [`clicks`], [`doors`] and [`hooks`] what happens when
-//! somebody does; [`faults`] what happens when machines do.
+//! somebody does; [`faults`] what happens when machines do. The others hold the source and what is shipped to
+//! what is said about it.
 
-#[cfg(test)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod clicks;
-#[cfg(test)]
+mod deployment;
 mod doors;
-#[cfg(test)]
 mod faults;
-#[cfg(test)]
 mod hooks;
-#[cfg(test)]
+mod layering;
+mod oidc_provider;
+mod openapi;
 mod story;
-#[cfg(test)]
 mod support;
