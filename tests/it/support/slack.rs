@@ -111,6 +111,11 @@ impl TestApp {
         }
     }
 
+    /// A card of a channel by its place, the oldest being 0.
+    pub async fn card_of(&self, channel: &str, place: usize) -> Card {
+        self.cards(channel).await.swap_remove(place)
+    }
+
     /// Waits for the only card of a channel: for calls that are held.
     pub async fn card_comes(&self, channel: &str) -> Card {
         self.until("a card", async || self.cards(channel).await.pop()).await
