@@ -363,8 +363,11 @@ impl Service {
             actor: user.clone().map_or(Actor::Service, |user| Actor::Person(user, None)),
             request_id: request.map(|request| request.id.clone()),
             grant_id: None,
-            summary: format!("a click of {who} counted for nothing: {}", why.code()),
-            detail: json!({ "why": why.code(), "team": origin.user.as_ref().and_then(|user| user.team_id.clone()) }),
+            summary: format!("a click of {who} was refused: {}", why.code().replace('_', " ")),
+            detail: json!({
+                "why": why.code(), "team": origin.user.as_ref().and_then(|user| user.team_id.clone()),
+                "shown_version": request.map(|request| request.shown_version), "policy": self.policy().version,
+            }),
         };
         self.0.store.commit(Commit { audit: vec![audit], ..Commit::default() }, now).await?;
         Ok(())

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 use thiserror::Error;
@@ -101,6 +101,8 @@ struct Inner {
     draining: watch::Sender<bool>,
     refusals: click::Refusals,
     slack_fails: AtomicBool,
+    lanes: deliver::Pauses,
+    probed: tokio::sync::Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
 impl Error {
@@ -150,6 +152,8 @@ impl Service {
             draining: watch::Sender::new(false),
             refusals: click::Refusals::default(),
             slack_fails: AtomicBool::new(false),
+            lanes: deliver::Pauses::default(),
+            probed: tokio::sync::Mutex::new(None),
         })))
     }
 

@@ -41,7 +41,9 @@ fn routes() -> BTreeSet<String> {
             let handlers = &route[..route.find('\n').unwrap()];
             let methods = ["get", "post", "put", "patch", "delete"].into_iter();
             let known: Vec<String> = methods
-                .filter(|method| handlers.contains(&format!(" {method}(")) || handlers.contains(&format!(").{method}(")))
+                .filter(|method| {
+                    handlers.contains(&format!(" {method}(")) || handlers.contains(&format!(").{method}("))
+                })
                 .map(|method| format!("{} {path}", method.to_uppercase()))
                 .collect();
             assert!(!known.is_empty(), "no method was found in .route({handlers}");
@@ -141,9 +143,11 @@ fn mismatch(document: &Value, schema: &Value, value: &Value, at: &str) -> Option
             let missing = required.into_iter().flatten().find(|name| !members.contains_key(name.as_str().unwrap()));
             let open = known.is_null() || schema["additionalProperties"] == json!(true);
             let unknown = members.keys().find(|name| !open && known.get(name).is_none());
-            let wrong = || members.iter().find_map(|(name, member)| {
-                mismatch(document, known.get(name)?, member, &format!("{at}.{name}"))
-            });
+            let wrong = || {
+                members
+                    .iter()
+                    .find_map(|(name, member)| mismatch(document, known.get(name)?, member, &format!("{at}.{name}")))
+            };
             let missing = missing.map(|name| format!("{at} lacks {name}"));
             missing.or_else(|| unknown.map(|name| format!("{at} has {name}, which is not described"))).or_else(wrong)
         }
@@ -184,7 +188,8 @@ impl Caller {
     }
 
     async fn asks(&self, scope: &str, subject: &str) -> (u16, Value) {
-        let body = json!({ "grant_type": "client_credentials", "client_id": "cli", "scope": scope, "subject": subject });
+        let body =
+            json!({ "grant_type": "client_credentials", "client_id": "cli", "scope": scope, "subject": subject });
         self.calls(Method::POST, "/hooks/{name}", "/hooks/billing", HOOK_TOKEN, body).await
     }
 }

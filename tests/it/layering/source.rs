@@ -47,7 +47,8 @@ pub(super) fn all() -> Vec<Source> {
     let mut files = Vec::new();
     collect(&root, &root, &mut files);
     let tests: Vec<String> = files.iter().flat_map(|(path, text)| test_files(path, text)).collect();
-    let is_test = |path: &str| tests.iter().any(|test| path == format!("{test}.rs") || path.starts_with(&format!("{test}/")));
+    let is_test =
+        |path: &str| tests.iter().any(|test| path == format!("{test}.rs") || path.starts_with(&format!("{test}/")));
     files.iter().filter(|(path, _)| !is_test(path)).map(|(path, text)| Source::read(path, text)).collect()
 }
 
