@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod deployment;
+mod documents;
 mod layering;
 mod oidc_provider;
 mod openapi;
