@@ -116,6 +116,7 @@ fn load(path: &std::path::Path) -> anyhow::Result<Loaded> {
 }
 
 async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
     let loaded = load(&path)?;
     let address = loaded.config.server.listen;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
@@ -141,6 +142,15 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
         // A second signal ends it at once; that is as safe as a crash.
         _ = terminate.recv() => Ok(ExitCode::FAILURE),
         _ = interrupt.recv() => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// Every held call is an open connection: the soft limit of descriptors is often 1,024, the hard one is for us.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open connections could not be raised");
     }
 }
 

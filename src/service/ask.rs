@@ -269,9 +269,12 @@ impl Service {
 
     /// Commits, and only then lets the look stand.
     async fn committed(&self, commit: Commit, look: Look, now: Timestamp) -> Result<Look, Error> {
+        let delivers = !commit.deliveries.is_empty();
         match self.0.store.commit(commit, now).await {
             Ok(Outcome::Done) => {
-                self.tell(None);
+                if delivers {
+                    self.tell(None);
+                }
                 Ok(look)
             }
             Ok(Outcome::Conflict) => Ok(Look::Again),

@@ -175,27 +175,40 @@ impl Service {
         }
     }
 
-    /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets.
+    /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets. Both questions
+    /// go out together, because Slack waits for three seconds only.
     async fn voter(&self, user: &SlackUserId, request: &AccessRequest, now: Timestamp) -> Result<Voter, Why> {
         let inner = &self.0;
         let maps = inner.settings.directory.email == EmailMapping::Verified;
-        let (standing, mut learnt_at) = inner.people.standing(user, maps, now).await.map_err(|_| Why::SlackDown)?;
+        let (standing, sets) = tokio::join!(inner.people.standing(user, maps, now), self.sets_of(user, request, now));
+        let (standing, standing_at) = standing.map_err(|_| Why::SlackDown)?;
         if let Some(outsider) = standing.outsider(&inner.settings.team_id) {
             return Err(Why::Outsider(outsider));
         }
         let principal = inner.settings.directory.principal(user, &standing).ok_or(Why::Unmapped)?;
         let possible = inner.settings.directory.possible(user, &standing);
+        let (member_of, sets_at) = sets?;
+        Ok(Voter { slack: user.clone(), principal, possible, member_of, learnt_at: standing_at.min(sets_at) })
+    }
+
+    /// The approver sets of a request that somebody is in, as the current policy defines them, and when the
+    /// oldest part of that was learnt. What cannot be asked counts as "not in", and refuses if nothing else is.
+    async fn sets_of(
+        &self,
+        user: &SlackUserId,
+        request: &AccessRequest,
+        now: Timestamp,
+    ) -> Result<(BTreeSet<SetName>, Timestamp), Why> {
         let policy = self.policy();
-        let mut member_of = BTreeSet::<SetName>::new();
-        let mut unknown = false;
+        let (mut member_of, mut learnt_at, mut unknown) = (BTreeSet::new(), now, false);
         for name in request.question.requirements.iter().flat_map(|requirement| &requirement.approvers) {
             let Some(set) = policy.approvers.get(name) else { continue };
             let mut is_in = set.users.contains(user);
-            for group in set.groups.iter().take_while(|_| !member_of.contains(name)) {
+            for group in &set.groups {
                 if is_in {
                     break;
                 }
-                match inner.people.is_member(group, user, now).await {
+                match self.0.people.is_member(group, user, now).await {
                     Ok((answer, at)) => (is_in, learnt_at) = (answer, learnt_at.min(at)),
                     Err(_) => unknown = true,
                 }
@@ -204,11 +217,7 @@ impl Service {
                 member_of.insert(name.clone());
             }
         }
-        if member_of.is_empty() && unknown {
-            Err(Why::SlackDown)
-        } else {
-            Ok(Voter { slack: user.clone(), principal, possible, member_of, learnt_at })
-        }
+        if member_of.is_empty() && unknown { Err(Why::SlackDown) } else { Ok((member_of, learnt_at)) }
     }
 
     async fn approve(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
@@ -354,8 +363,11 @@ impl Service {
             actor: user.clone().map_or(Actor::Service, |user| Actor::Person(user, None)),
             request_id: request.map(|request| request.id.clone()),
             grant_id: None,
-            summary: format!("a click of {who} counted for nothing: {}", why.code()),
-            detail: json!({ "why": why.code(), "team": origin.user.as_ref().and_then(|user| user.team_id.clone()) }),
+            summary: format!("a click of {who} was refused: {}", why.code().replace('_', " ")),
+            detail: json!({
+                "why": why.code(), "team": origin.user.as_ref().and_then(|user| user.team_id.clone()),
+                "shown_version": request.map(|request| request.shown_version), "policy": self.policy().version,
+            }),
         };
         self.0.store.commit(Commit { audit: vec![audit], ..Commit::default() }, now).await?;
         Ok(())

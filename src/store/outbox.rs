@@ -36,11 +36,11 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// Its lane: deliveries of one lane do not overtake one another.
-    pub fn lane(&self) -> &str {
+    /// Its lane, a channel or a requester: deliveries of one lane do not overtake one another, and wait together.
+    fn lane<'a>(&'a self, request: &'a RequestId) -> &'a str {
         match self {
             Self::PostCard { channel } | Self::RefreshCards { channel } | Self::NoteInThread { channel, .. } => channel,
-            Self::TellRequester => "requester",
+            Self::TellRequester => request.as_str(),
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) async fn insert(
     sqlx::query(
         "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at) VALUES ($1, $2, $3, 'ready', $4, $4)",
     )
-    .bind(delivery.lane())
+    .bind(delivery.lane(request))
     .bind(request.as_str())
     .bind(rows::json(delivery)?)
     .bind(now.timestamp_millis())

@@ -16,6 +16,7 @@ const FIELDS = [
   { name: "reason", label: "Reason", wide: true },
   { name: "expires_in", label: "For how long", unit: "seconds", numeric: true },
   { name: "wait", label: "Hold the call for", unit: "seconds", numeric: true },
+  { name: "binding_message", label: "Number to match", hint: "What the client shows; some rules ask for it" },
 ];
 
 /** What would be asked now. */
@@ -62,10 +63,10 @@ function drawField({ name, label, hint, unit, numeric, wide }) {
 export function choose(id) {
   const preset = world.presets.find((one) => one.id === id);
   if (!preset) return;
-  const { client_id, subject, scope, audience, reason, expires_in, ...rest } = preset.body ?? {};
+  const { client_id, subject, scope, audience, reason, binding_message, expires_in, ...rest } = preset.body ?? {};
   form.preset = id;
   form.rest = rest;
-  form.fields = { client_id, subject, scope, audience: [audience ?? []].flat().join(" "), reason, expires_in, wait: preset.wait };
+  form.fields = { client_id, subject, scope, audience: [audience ?? []].flat().join(" "), reason, binding_message, expires_in, wait: preset.wait };
   showFields();
   store("form", form);
 }
@@ -84,13 +85,13 @@ function showFields() {
 
 /** The body in the generic dialect. What is not a number is sent as it was typed: the server says no. */
 function body() {
-  const { client_id, subject, scope, audience, reason, expires_in } = form.fields;
+  const { client_id, subject, scope, audience, reason, binding_message, expires_in } = form.fields;
   const text = (value) => (String(value ?? "").trim() === "" ? undefined : String(value).trim());
   const places = text(audience)?.split(/[\s,]+/);
   const number = (value) => (text(value) === undefined || !/^\d+$/.test(text(value)) ? text(value) : Number(text(value)));
   const all = {
     grant_type: "client_credentials", ...form.rest, client_id: text(client_id), subject: text(subject), scope: text(scope),
-    audience: places, expires_in: number(expires_in), reason: text(reason),
+    audience: places, expires_in: number(expires_in), reason: text(reason), binding_message: text(binding_message),
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
@@ -142,7 +143,7 @@ export function draw() {
   byId("no-calls").hidden = calls.length > 0;
   keyed(byId("calls"), calls, {
     key: (call) => call.id,
-    sign: (call) => JSON.stringify([call, fate(call), ruleOf(call), cardOf(call)?.message.ts]),
+    sign: (call) => JSON.stringify([call, fate(call), ruleOf(call), cardOf(call)?.message.ts, decidedSince(call)]),
     make: drawCall,
     arrived: (element) => {
       for (const fold of byId("calls").querySelectorAll("details[data-keep=answer]")) if (!element.contains(fold)) fold.open = false;
@@ -182,10 +183,17 @@ function outcome(call) {
   return { css: "refused", say: decision ?? call.answer?.title ?? "refused" };
 }
 
+/** What became of the request after this call had to be answered "pending". */
+function decidedSince(call) {
+  const id = call.status === 202 && call.answer?.request_id;
+  const entry = id && world.audit.findLast((one) => one.request_id === id && /^request\.(approved|denied|expired|cancelled)$/.test(one.kind));
+  return entry ? `Since then the request was ${entry.kind.split(".")[1]}. Retry, and the server gets that answer.` : undefined;
+}
+
 function explained(call) {
   const answer = call.answer ?? {};
   if (call.state === "failed") return call.why ?? "";
-  if (call.status === 202) return "Nobody has decided yet. Asking again joins the same request; it does not ask people twice.";
+  if (call.status === 202) return decidedSince(call) ?? "Nobody has decided yet. Asking again joins the same request; it does not ask people twice.";
   return answer.error_description ?? answer.detail ?? "";
 }
 
@@ -197,7 +205,7 @@ function drawCall(call) {
     h("div", { class: "call-head" },
       h("span", { class: "call-name" }, h("strong", {}, body.client_id ?? "?"), body.subject ? ` for ${body.subject}` : ""),
       h("span", { class: "pill" }, call.status !== undefined && h("b", {}, call.status), say)),
-    h("p", { class: "call-facts" }, `#${call.id} · ${timeOfDay(call.at)}`, took && ` · answered after ${took}`),
+    h("p", { class: "call-facts" }, `#${call.id} · ${timeOfDay(call.at)}`, took && ` · answered after ${took}`, body.binding_message && h("span", {}, " · number to match: ", h("strong", {}, body.binding_message))),
     scopes(call),
     call.state === "waiting" && hanging(call),
     explained(call) && h("p", { class: "explained" }, explained(call)),
@@ -258,7 +266,7 @@ function lifetimes(call) {
   const { expires_at, grant_expires_at } = call.answer;
   const gone = fate(call);
   return h("div", { class: "lifetimes" },
-    expires_at && lifetime("Token", call, expires_at, gone ? "the server was told to revoke it" : ""),
+    expires_at && lifetime("Token", call, expires_at, gone ? "no new one is issued" : ""),
     grant_expires_at && (gone ? h("p", { class: "lifetime past" }, h("span", { class: "what" }, "Grant"), h("span", {}, `${gone.kind} ${timeOfDay(gone.at)}`)) : lifetime("Grant", call, grant_expires_at, "")));
 }
 

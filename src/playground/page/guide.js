@@ -140,7 +140,7 @@ const STEPS = [
   {
     id: "outsider", short: "Eve is refused", title: "Eve’s click is refused",
     done: outsiderRefused,
-    hint: () => needsCard("Eve is from another company, in the same channel. She sees the card and its buttons. Become Eve and press Approve: only she sees the refusal, and it is on record."),
+    hint: () => needsCard("Eve is of another company, but in the channel. Be Eve and press Approve: only she sees the refusal, and it is on record."),
     lead: () => (pendingCard() ? toCard(somebody("U0EVE", "outsider"), "approve") : toAsk(refund())),
   },
   {
@@ -172,7 +172,7 @@ const STEPS = [
     lead: () => (isPlugged() || plugAsked() ? toPlug() : toAsk(whileAway())),
   },
   {
-    id: "restart", short: "A restart", title: "The service restarts in mid-request, and nothing is lost",
+    id: "restart", short: "A restart", title: "A restart in mid-request loses nothing",
     done: restartSurvived,
     hint: () => {
       const open = (memory.restart.held ?? []).some((id) => waiting().includes(id));
@@ -216,7 +216,7 @@ function drawPath(shown, next) {
       h("div", { class: "path-words" },
         h("p", { class: "path-count" }, `${count} of ${STEPS.length}`, h("progress", { max: STEPS.length, value: count, "aria-label": "Steps done" })),
         h("h2", { id: "guide-title" }, shown ? shown.title : "You have seen the whole story"),
-        h("p", { class: "path-hint", "data-testid": "guide-hint" }, shown ? shown.hint() : "Now play: be Greg the guest, deny with a reason, let CI export customers, or let two people decide on one thing.")),
+        h("p", { class: "path-hint", "data-testid": "guide-hint" }, shown ? shown.hint() : "Now play: be Greg the guest, deny with a reason, let CI export customers, or type a request of your own under Details.")),
       h("div", { class: "path-buttons" },
         shown && h("button", { type: "button", class: "primary", "data-testid": "show-me", "data-focus": "show-me", onclick: () => lead(shown) }, "Show me"),
         count > 0 && h("button", { type: "button", class: "link", "data-focus": "over", onclick: startOver }, "Start over"))),
@@ -228,12 +228,12 @@ function drawStep(step, index, shown, next) {
   return h("li", { class: done ? "done" : step === next ? "next" : "" },
     h("button", {
       type: "button", "data-testid": `step-${step.id}`, "data-done": String(done), "data-focus": `step ${step.id}`, "aria-current": step === shown ? "step" : undefined,
-      "aria-label": `Step ${index + 1}: ${step.title}${done ? ", done" : ""}`,
       onclick: () => {
         chosen = step.id;
         draw();
       },
-    }, h("span", { class: "ring" }, done ? icon("check") : String(index + 1)), h("span", { class: "short" }, step.short)));
+    }, h("span", { class: "ring", "aria-hidden": "true" }, done && icon("check")), h("span", { class: "short" }, step.short),
+    h("span", { class: "sr" }, `. Step ${index + 1}: ${step.title}${done ? ", done" : ""}`)));
 }
 
 function startOver() {

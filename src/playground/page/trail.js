@@ -48,6 +48,9 @@ function show(request) {
   changed();
 }
 
+/** Moments in a summary, in the reader's own time. */
+const local = (text) => text.replace(/\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z)/g, (moment) => timeOfDay(moment.replace(" ", "T").replace(/ ?UTC$/, "Z")) || moment);
+
 function drawEntry(entry) {
   const [drawing, tone] = KINDS[entry.kind] ?? ["dot", "quiet"];
   const rules = (entry.detail?.rules ?? []).filter((rule) => typeof rule === "string");
@@ -55,7 +58,7 @@ function drawEntry(entry) {
     h("span", { class: "entry-mark" }, icon(drawing)),
     h("div", { class: "entry-body" },
       h("p", { class: "entry-head" }, h("span", { class: "kind" }, entry.kind ?? "entry"), h("time", { datetime: entry.at, title: entry.at }, timeOfDay(entry.at))),
-      h("p", { class: "summary" }, named(entry.summary) || entry.kind),
+      h("p", { class: "summary" }, local(named(entry.summary)) || entry.kind),
       h("p", { class: "by" }, "by ", h("span", {}, actor(entry.actor)),
         rules.map((rule) => h("button", { type: "button", class: "rule", "data-focus": `rule ${rule}`, onclick: () => openPolicy([rule]), "aria-label": `Show the rule ${rule} in the policy` }, rule))),
       h("details", { "data-keep": "bound" }, h("summary", { "data-focus": "bound" }, "Bound to"), h("dl", {}, bindings(entry)))));
