@@ -36,7 +36,7 @@ impl World {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
-        self.store.commit(commit, start()).await
+        Box::pin(self.store.commit(commit, start())).await
     }
 }
 
