@@ -120,6 +120,8 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
     let loaded = load(&path)?;
     let address = loaded.config.server.listen;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    // The port may have been left to the system.
+    let address = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = app::start(loaded, Arc::new(SystemClock), listener, Worker::Runs).await?;
     tracing::info!(%address, "ready");
