@@ -174,6 +174,9 @@ fn new_key() -> anyhow::Result<ExitCode> {
 }
 
 async fn verify_audit(database: PathBuf) -> anyhow::Result<ExitCode> {
+    if !database.exists() {
+        anyhow::bail!("{} is not there", database.display());
+    }
     let store = crate::store::Store::open(&database).await?;
     let outcome = store.verify_audit().await;
     store.close().await;

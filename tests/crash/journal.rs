@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -51,6 +52,7 @@ pub enum Promise {
 
 /// The book.
 pub struct Journal {
+    began: Instant,
     file: Mutex<File>,
     open: Mutex<(u64, BTreeMap<u64, Sent>)>,
     unanswered: Mutex<Vec<Sent>>,
@@ -62,6 +64,7 @@ impl Journal {
     /// A new one, also written to a file for whoever looks into a failure.
     pub fn new(path: &Path) -> anyhow::Result<Self> {
         Ok(Self {
+            began: Instant::now(),
             file: Mutex::new(File::create(path)?),
             open: Mutex::default(),
             unanswered: Mutex::default(),
@@ -134,7 +137,7 @@ impl Journal {
 
     fn write(&self, line: &Value) {
         // The file helps people only: what is checked is in memory.
-        let _ = writeln!(lock(&self.file), "{line}");
+        let _ = writeln!(lock(&self.file), "{} {line}", self.began.elapsed().as_millis());
     }
 }
 

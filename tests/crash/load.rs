@@ -19,8 +19,8 @@ use crate::world::{APPROVERS, BYSTANDERS, HOOK_TOKEN, World};
 
 /// Longer than any hold.
 const CALL_DEADLINE: Duration = Duration::from_secs(70);
-/// How many calls of one actor may be under way.
-const CALLS_AT_ONCE: usize = 10;
+/// How many calls of one actor may be held.
+const HELD_AT_ONCE: usize = 4;
 
 /// What may be asked for, and what the policy says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,19 +194,19 @@ impl Load {
         let mut calls = JoinSet::new();
         loop {
             if let Some(call) = self.next_call(&mut dice) {
-                let held = dice.chance(40);
-                let leaves = dice.chance(25).then(|| dice.log_uniform(Duration::from_millis(1), Duration::from_millis(60)));
-                let copies = if dice.chance(25) { 3 } else { 1 };
-                self.journal.add("repeated at the same instant", copies - 1);
-                for _ in 0..copies {
-                    let (load, call) = (self.clone(), call.clone());
-                    calls.spawn(async move { load.ask(&call, held, leaves).await });
+                let held = dice.chance(40) && calls.len() < HELD_AT_ONCE;
+                let leaves = dice.chance(20).then(|| dice.log_uniform(Duration::from_millis(2), Duration::from_millis(100)));
+                if held {
+                    let load = self.clone();
+                    calls.spawn(async move { load.ask(&call, true, leaves).await });
+                } else if dice.chance(20) {
+                    self.journal.count("repeated at the same instant");
+                    tokio::join!(self.ask(&call, false, leaves), self.ask(&call, false, None));
+                } else {
+                    self.ask(&call, false, leaves).await;
                 }
             }
             while calls.try_join_next().is_some() {}
-            if calls.len() >= CALLS_AT_ONCE {
-                calls.join_next().await;
-            }
             tokio::time::sleep(dice.log_uniform(Duration::from_micros(500), Duration::from_millis(8))).await;
         }
     }

@@ -224,7 +224,10 @@ impl Oracle {
         let revoked = |id: &String| self.facts.grants.get(id).is_some_and(|facts| facts.revoked == 1);
         let (kept, is) = match promise {
             Promise::Opened { request } => (self.facts.requests.get(request).is_some_and(|f| f.opened == 1), state(request)),
-            Promise::Issued { call, grant } => (self.facts.issued.get(call) == Some(grant), "not on record"),
+            Promise::Issued { call, grant } => {
+                let on_record = self.facts.grants.get(grant).is_some_and(|facts| facts.calls.contains(call));
+                (on_record, "not on record")
+            }
             Promise::Refused { request } => (matches!(state(request), "denied" | "expired" | "cancelled"), state(request)),
             Promise::Settled { request } => (!matches!(state(request), "pending" | "absent"), state(request)),
             Promise::Voted { request, person } => {
