@@ -78,7 +78,7 @@ type Left = (Vec<Promise>, Vec<Sent>);
 impl Run {
     /// Starts, judges what the last kill left, loads and kills.
     async fn cycle(&mut self, world: &World, cycle: u64, left: Left) -> anyhow::Result<Left> {
-        if cycle % CYCLES_PER_CHANNEL == 0 {
+        if cycle.is_multiple_of(CYCLES_PER_CHANNEL) {
             world.write_policy(usize::try_from(cycle / CYCLES_PER_CHANNEL)?)?;
         }
         let mut kills = usize::from(cycle > 0);
