@@ -50,6 +50,16 @@ impl Service {
     /// # Errors
     /// When the store does not answer; the caller refuses.
     pub async fn token_requested(&self, hook: &Hook, call: &Call, hold: Duration) -> Result<Answer, Error> {
+        let answer = Box::pin(self.answer_to(hook, call, hold)).await?;
+        match &answer {
+            Answer::TooMany { says, .. } => self.turned_away(call, says).await?,
+            Answer::Conflict => self.turned_away(call, "its identifier was used for another body before").await?,
+            Answer::Granted(_) | Answer::Pending(_) | Answer::Denied(_) | Answer::Unavailable { .. } => {}
+        }
+        Ok(answer)
+    }
+
+    async fn answer_to(&self, hook: &Hook, call: &Call, hold: Duration) -> Result<Answer, Error> {
         let until = Instant::now() + hold.saturating_sub(MARGIN);
         let mut draining = self.0.draining.subscribe();
         let mut looks = 0;
@@ -249,8 +259,24 @@ impl Service {
         rule: Option<&str>,
         now: Timestamp,
     ) -> Result<Look, Error> {
-        let asked = &call.asked;
-        let audit = AuditEntry {
+        let audit = self.refusal(&call.asked, &says, rule, now);
+        let commit = Commit { call: call.named.clone(), audit: vec![audit], ..Commit::default() };
+        let answer = Answer::Denied(Denied { says, request_id: None, error: kind });
+        self.committed(commit, Look::Answer(answer), now).await
+    }
+
+    /// A refusal that leaves nothing but its record, at a bounded rate: who asks too much must not fill the audit.
+    async fn turned_away(&self, call: &Call, says: &str) -> Result<(), Error> {
+        let now = self.now();
+        if self.0.refusals.may_be_written(call.asked.hook.as_str(), now) {
+            let audit = vec![self.refusal(&call.asked, says, None, now)];
+            self.0.store.commit(Commit { audit, ..Commit::default() }, now).await?;
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, asked: &TokenRequest, says: &str, rule: Option<&str>, now: Timestamp) -> AuditEntry {
+        AuditEntry {
             at: now,
             kind: Kind::TokenRefused,
             actor: Actor::Hook(asked.hook.clone()),
@@ -261,10 +287,7 @@ impl Service {
                 "client": asked.client, "subject": asked.subject, "scopes": asked.scopes, "audience": asked.audience,
                 "rules": rule.into_iter().collect::<Vec<_>>(), "policy": self.policy().version,
             }),
-        };
-        let commit = Commit { call: call.named.clone(), audit: vec![audit], ..Commit::default() };
-        let answer = Answer::Denied(Denied { says, request_id: None, error: kind });
-        self.committed(commit, Look::Answer(answer), now).await
+        }
     }
 
     /// Commits, and only then lets the look stand.
