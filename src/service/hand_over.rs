@@ -15,10 +15,11 @@ use crate::domain::access_request::would_meet;
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, Issuance, Source, spoken};
 use crate::domain::identity::Voter;
-use crate::domain::ids::{GrantId, SetName};
-use crate::domain::policy::{Question, Ruling, Terms};
+use crate::domain::ids::SetName;
+use crate::domain::policy::{Question, Ruling, Terms, Uses};
+use crate::domain::token_request::Fingerprint;
 use crate::hooks::{Answer, Granted};
-use crate::store::{Issue, Issued};
+use crate::store::{Issue, Issued, StoreError};
 
 /// What was learnt this long before a click still counts at the first hand-over, in seconds.
 const LEARNT_BEFORE_CLICK: i64 = 60;
@@ -30,7 +31,6 @@ impl Service {
         call: &Call,
         ruling: &Ruling,
         terms: &Terms,
-        earlier: Option<&GrantId>,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
         let fingerprint = call.asked.fingerprint();
@@ -38,9 +38,10 @@ impl Service {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
             }
-            let repeated = match &call.named {
-                Some(_) => earlier == Some(&grant.id),
-                None => grant.is_same_use(&fingerprint, now),
+            let repeated = match self.is_repeated(call, &grant, &fingerprint, now).await {
+                Ok(repeated) => repeated,
+                Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
+                Err(error) => return Err(error),
             };
             let bound = terms.bounds.max_token_lifetime;
             let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
@@ -64,6 +65,22 @@ impl Service {
             }
         }
         Ok(None)
+    }
+
+    /// Whether this call is a use that was counted before. Where uses are not limited nobody needs to know: the
+    /// store counts, and refuses an identifier that came with another body.
+    async fn is_repeated(
+        &self,
+        call: &Call,
+        grant: &Grant,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        match (grant.uses, &call.named) {
+            (Uses::Window, _) => Ok(false),
+            (Uses::Times(_), Some(named)) => Ok(self.0.store.earlier_call(named).await?.as_ref() == Some(&grant.id)),
+            (Uses::Times(_), None) => Ok(grant.is_same_use(fingerprint, now)),
+        }
     }
 
     /// At the first hand-over: would the people who approved still be enough, under the current policy?
