@@ -57,12 +57,12 @@ async fn run(world: &World, seed: u64, kills: u64) -> anyhow::Result<String> {
     let journal = Arc::new(Journal::new(&world.folder.path().join("journal.jsonl"))?);
     let oracle = Oracle::new(&journal, &world.playground);
     let (dice, book) = (Dice::new(seed, 1), Arc::default());
-    let mut run =
-        Run { seed, dice, journal, book, oracle, killed: 0, killed_busy: 0, slowest_start: Duration::ZERO };
+    let mut run = Run { seed, dice, journal, book, oracle, killed: 0, killed_busy: 0, slowest_start: Duration::ZERO };
     let (mut cycle, mut promises, mut unanswered) = (0, Vec::new(), Vec::new());
     while run.killed < kills {
         let before = run.killed;
-        (promises, unanswered) = run.cycle(world, cycle, (promises, unanswered)).await.with_context(|| format!("cycle {cycle}"))?;
+        (promises, unanswered) =
+            run.cycle(world, cycle, (promises, unanswered)).await.with_context(|| format!("cycle {cycle}"))?;
         // The first service had nobody before it.
         ensure!(run.killed > before, "nothing was killed");
         cycle += 1;
@@ -160,7 +160,8 @@ impl Run {
         self.oracle.tally(&unanswered, &snapshot);
         self.oracle.few_duplicates(kills);
         self.oracle.is_told(&snapshot);
-        let ids: Vec<String> = snapshot.requests.keys().rev().take(if last { usize::MAX } else { 60 }).cloned().collect();
+        let ids: Vec<String> =
+            snapshot.requests.keys().rev().take(if last { usize::MAX } else { 60 }).cloned().collect();
         self.oracle.is_shown(api, &ids).await?;
         if last {
             self.oracle.no_overlap(&snapshot);
@@ -187,7 +188,9 @@ impl Run {
             let answered = load.ask(&call, false, None).await.context("a retry was not answered")?;
             let same = answered.0 == 200 && answered.1["grant_id"] == *grant;
             if !same {
-                self.oracle.found.push(format!("{id} was answered under {grant} ({status}), its answer was lost, and its retry got {answered:?}"));
+                self.oracle.found.push(format!(
+                    "{id} was answered under {grant} ({status}), its answer was lost, and its retry got {answered:?}"
+                ));
             }
             self.journal.count("lost answers got again");
         }
@@ -215,15 +218,25 @@ impl Run {
     }
 
     /// Both cards of a duplicate work: whichever is clicked first counts, and then both say so.
-    async fn click_duplicates(&mut self, load: &Load, api: &Api, snapshot: &Snapshot, last: bool) -> anyhow::Result<()> {
+    async fn click_duplicates(
+        &mut self,
+        load: &Load,
+        api: &Api,
+        snapshot: &Snapshot,
+        last: bool,
+    ) -> anyhow::Result<()> {
         let all = cards::by_request(&load.playground);
         for (id, cards) in all.iter().filter(|(_, cards)| cards.len() > 1) {
             let known = cards.iter().filter(|card| self.oracle.clicked.contains(&place(card))).count();
-            let Some(view) = snapshot.requests.get(id).filter(|_| known == 0 || (last && known < cards.len())) else { continue };
-            let unclicked: Vec<_> = cards.iter().filter(|card| !self.oracle.clicked.contains(&place(card))).cloned().collect();
+            let Some(view) = snapshot.requests.get(id).filter(|_| known == 0 || (last && known < cards.len())) else {
+                continue;
+            };
+            let unclicked: Vec<_> =
+                cards.iter().filter(|card| !self.oracle.clicked.contains(&place(card))).cloned().collect();
             let chosen = if last { unclicked } else { self.dice.one(&unclicked).cloned().into_iter().collect() };
             for card in chosen {
-                let person = APPROVERS.iter().map(|(user, _)| *user).find(|user| !has_approved(view, user)).unwrap_or("U0BOB");
+                let person =
+                    APPROVERS.iter().map(|(user, _)| *user).find(|user| !has_approved(view, user)).unwrap_or("U0BOB");
                 let status = match card.button("approve") {
                     Some(_) => load.approve(&card, person).await,
                     None if card.button("revoke").is_some() => load.revoke_click(&card, person).await,
