@@ -120,6 +120,8 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
     let loaded = load(&path)?;
     let address = loaded.config.server.listen;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    // The port may have been left to the system.
+    let address = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = app::start(loaded, Arc::new(SystemClock), listener, Worker::Runs).await?;
     tracing::info!(%address, "ready");
@@ -172,6 +174,9 @@ fn new_key() -> anyhow::Result<ExitCode> {
 }
 
 async fn verify_audit(database: PathBuf) -> anyhow::Result<ExitCode> {
+    if !database.exists() {
+        anyhow::bail!("{} is not there", database.display());
+    }
     let store = crate::store::Store::open(&database).await?;
     let outcome = store.verify_audit().await;
     store.close().await;

@@ -117,14 +117,6 @@ impl Service {
     /// One look: judge, then a standing grant, the pending request, a cool-down, and at last the policy's word.
     async fn look(&self, hook: &Hook, call: &Call) -> Result<Look, Error> {
         let now = self.now();
-        let earlier = match &call.named {
-            None => None,
-            Some(named) => match self.0.store.earlier_call(named).await {
-                Ok(earlier) => earlier,
-                Err(StoreError::OtherBody) => return Ok(Look::Answer(Answer::Conflict)),
-                Err(error) => return Err(error.into()),
-            },
-        };
         let policy = self.policy();
         let ruling = self.judge(&policy, hook, &call.asked, now).await?;
         let terms = match &ruling {
@@ -138,7 +130,7 @@ impl Service {
             let says = format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.");
             return self.refuse(call, DeniedKind::Policy, says, None, now).await;
         }
-        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, earlier.as_ref(), now).await? {
+        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, now).await? {
             return Ok(Look::Answer(answer));
         }
         if let Some(pending) = self.0.store.pending(&call.asked.pending_key()).await? {

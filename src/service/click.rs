@@ -12,15 +12,15 @@ use serde_json::json;
 
 use super::{CONFLICTS_MAX, Error, Service, fresh_grant_id};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Ballot, Choice, Event, MessageRef, Refusal, State};
+use crate::domain::access_request::{AccessRequest, Ballot, Choice, Event, MessageRef, Refusal, State, Status};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, NotIssued};
 use crate::domain::identity::{EmailMapping, Outsider, Principal, Voter};
-use crate::domain::ids::{SetName, SlackChannelId, SlackUserId};
+use crate::domain::ids::{RequestId, SetName, SlackChannelId, SlackUserId};
 use crate::domain::policy::Ceremony;
 use crate::slack::click::{Foreign, Origin, Press, Submission, origin_refusal};
 use crate::slack::{cards, forms};
-use crate::store::{Button, Change, Commit, Outcome};
+use crate::store::{Button, Change, Commit, Delivery, Outcome};
 
 /// How many refusals of one person are written down within a minute; further ones are only counted.
 const REFUSALS_PER_MINUTE: u32 = 20;
@@ -96,13 +96,20 @@ impl Service {
     pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
         let now = self.now();
         let outcome = match self.check(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await? {
-            Ok(checked) => match press.action.as_str() {
-                "approve" => self.approve(checked, now).await?,
-                "deny" => self.ask_for_a_reason(checked, press, now).await,
-                "revoke" => self.revoke_by_click(checked, now).await?,
-                "details" => self.show_details(&checked, press).await,
-                _ => Err((Some(Box::new(checked.request)), Why::Malformed("unknown button"))),
-            },
+            Ok(checked) => {
+                let stray = self.stray(&checked, now).await?;
+                let acted = match press.action.as_str() {
+                    "approve" => self.approve(checked, now).await?,
+                    "deny" => self.ask_for_a_reason(checked, press, now).await,
+                    "revoke" => self.revoke_by_click(checked, now).await?,
+                    "details" => self.show_details(&checked, press).await,
+                    _ => Err((Some(Box::new(checked.request)), Why::Malformed("unknown button"))),
+                };
+                if let (Err(_), Some((request, message))) = (&acted, stray) {
+                    self.adopt(request, message, now).await?;
+                }
+                acted
+            }
             Err(refused) => Err(refused),
         };
         if let Err((request, why)) = outcome {
@@ -268,10 +275,29 @@ impl Service {
         Err(Error::Busy)
     }
 
+    /// A card that the store does not know, of a request that is settled: it was posted and its answer was lost.
+    async fn stray(&self, checked: &Checked, now: Timestamp) -> Result<Option<(RequestId, MessageRef)>, Error> {
+        let Checked { request, button, message, .. } = checked;
+        if button.ts.is_some() || request.status(now) == Status::Pending {
+            return Ok(None);
+        }
+        let known = self.0.store.cards(&request.id).await?.contains(message);
+        Ok((!known).then(|| (request.id.clone(), message.clone())))
+    }
+
+    /// The click came too late, but it says where that card is: from now on it is edited like any other.
+    async fn adopt(&self, request: RequestId, message: MessageRef, now: Timestamp) -> Result<(), Error> {
+        let refresh = Delivery::RefreshCards { channel: message.channel.to_string() };
+        let deliveries = vec![(request.clone(), refresh)];
+        self.0.store.commit(Commit { deliveries, card: Some((request, message)), ..Commit::default() }, now).await?;
+        self.tell(None);
+        Ok(())
+    }
+
     /// Deny… opens a form; whoever may not decide learns so before filling it in.
     async fn ask_for_a_reason(&self, checked: Checked, press: &Press, now: Timestamp) -> Acted {
         let refusal = match checked.request.status(now) {
-            crate::domain::access_request::Status::Pending => checked.request.eligible(&checked.voter).err(),
+            Status::Pending => checked.request.eligible(&checked.voter).err(),
             settled => Some(Refusal::Settled(settled)),
         };
         let stale = (checked.button.shown_version != checked.request.shown_version).then_some(Refusal::OutOfDate);

@@ -124,6 +124,10 @@ impl Service {
             Status::Denied | Status::Expired | Status::Cancelled => return Ok(Delivered::Unneeded),
             Status::Pending | Status::Approved => {}
         }
+        if !self.cards_in(request, channel).await?.is_empty() {
+            // It was posted, the answer was lost, and a click on it has told us since.
+            return Ok(Delivered::Unneeded);
+        }
         let value = random_text();
         self.0.store.mint(&value, request, channel, None, now).await?;
         let card = self.with_facts(request, grant, &value, cards::card);

@@ -11,14 +11,15 @@ use serde_json::json;
 use super::receipts::Receipt;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::would_meet;
+use crate::domain::access_request::{Effect, would_meet};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, Issuance, Source, spoken};
 use crate::domain::identity::Voter;
-use crate::domain::ids::{GrantId, SetName};
-use crate::domain::policy::{Question, Ruling, Terms};
+use crate::domain::ids::{RequestId, SetName};
+use crate::domain::policy::{Question, Ruling, Terms, Uses};
+use crate::domain::token_request::Fingerprint;
 use crate::hooks::{Answer, Granted};
-use crate::store::{Issue, Issued};
+use crate::store::{Delivery, Issue, Issued, StoreError};
 
 /// What was learnt this long before a click still counts at the first hand-over, in seconds.
 const LEARNT_BEFORE_CLICK: i64 = 60;
@@ -30,7 +31,6 @@ impl Service {
         call: &Call,
         ruling: &Ruling,
         terms: &Terms,
-        earlier: Option<&GrantId>,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
         let fingerprint = call.asked.fingerprint();
@@ -38,9 +38,10 @@ impl Service {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
             }
-            let repeated = match &call.named {
-                Some(_) => earlier == Some(&grant.id),
-                None => grant.is_same_use(&fingerprint, now),
+            let repeated = match self.is_repeated(call, &grant, &fingerprint, now).await {
+                Ok(repeated) => repeated,
+                Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
+                Err(error) => return Err(error),
             };
             let bound = terms.bounds.max_token_lifetime;
             let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
@@ -55,15 +56,48 @@ impl Service {
                 fingerprint: fingerprint.clone(),
                 token_expires_at: issuance.expires_at,
                 audit: entry(call, &grant, &issuance, terms, now),
+                when_used_up: self.told_when_used_up(&grant).await?,
                 at: now,
             };
-            match self.0.store.issue(issue).await? {
+            let tells = !issue.when_used_up.is_empty();
+            let outcome = self.0.store.issue(issue).await?;
+            if tells {
+                self.tell(None);
+            }
+            match outcome {
                 Issued::Recorded => return Ok(Some(granted(&grant, issuance, receipt, terms))),
                 Issued::OtherBody => return Ok(Some(Answer::Conflict)),
                 Issued::Gone => {}
             }
         }
         Ok(None)
+    }
+
+    /// Whether this call is a use that was counted before. Where uses are not limited nobody needs to know: the
+    /// store counts, and refuses an identifier that came with another body.
+    async fn is_repeated(
+        &self,
+        call: &Call,
+        grant: &Grant,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        match (grant.uses, &call.named) {
+            (Uses::Window, _) => Ok(false),
+            (Uses::Times(_), Some(named)) => Ok(self.0.store.earlier_call(named).await?.as_ref() == Some(&grant.id)),
+            (Uses::Times(_), None) => Ok(grant.is_same_use(fingerprint, now)),
+        }
+    }
+
+    /// A card offers to revoke only what can still be used, so the last use has it drawn again.
+    async fn told_when_used_up(&self, grant: &Grant) -> Result<Vec<(RequestId, Delivery)>, Error> {
+        let last_use = match grant.uses {
+            Uses::Times(most) => grant.used + 1 >= most,
+            Uses::Window => false,
+        };
+        let (true, Some(id)) = (last_use, grant.request()) else { return Ok(Vec::new()) };
+        let request = self.0.store.request(id).await?;
+        Ok(request.map(|request| self.deliveries(&request, &[Effect::RefreshCards])).unwrap_or_default())
     }
 
     /// At the first hand-over: would the people who approved still be enough, under the current policy?
@@ -131,7 +165,7 @@ impl Service {
             scope: issuance.scopes.to_string(),
             hook: call.asked.hook.as_str(),
             grant_id: grant.id.as_str(),
-            request_id: grant.request().map(crate::domain::ids::RequestId::as_str),
+            request_id: grant.request().map(RequestId::as_str),
             grant_exp: grant.expires_at.timestamp(),
         })
     }

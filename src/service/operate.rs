@@ -184,6 +184,8 @@ impl Service {
             cooldowns: step.cooldowns,
             audit: vec![step.audit],
             deliveries,
+            // A card whose post was never answered becomes known by this click, and is edited like any other.
+            card: request.zip(bind.as_ref()).map(|(request, (_, message))| (request.id.clone(), message.clone())),
             bind,
             ..Commit::default()
         };

@@ -48,13 +48,28 @@ fn rows(card: &Card, same: &Card, other: &Card) -> Vec<Row> {
     tampered.push(last);
     vec![
         row("a partner in a shared channel", "U0EVE", json!({}), "other_workspace", OUTSIDER),
-        row("a partner, team named as ours", "U0EVE", over(json!({ "team": { "id": "T0ACME" } })),
-            "other_workspace_user", OUTSIDER),
-        row("a partner, everything named as ours", "U0EVE",
+        row(
+            "a partner, team named as ours",
+            "U0EVE",
+            over(json!({ "team": { "id": "T0ACME" } })),
+            "other_workspace_user",
+            OUTSIDER,
+        ),
+        row(
+            "a partner, everything named as ours",
+            "U0EVE",
             over(json!({ "team": { "id": "T0ACME" }, "user": { "team_id": "T0ACME" } })),
-            "other_workspace_user", OUTSIDER),
+            "other_workspace_user",
+            OUTSIDER,
+        ),
         row("another workspace", "U0BOB", over(json!({ "team": { "id": "T0OTHER" } })), "other_workspace", OUTSIDER),
-        row("no workspace of the user", "U0BOB", json!({ "remove": ["/user/team_id"] }), "other_workspace_user", OUTSIDER),
+        row(
+            "no workspace of the user",
+            "U0BOB",
+            json!({ "remove": ["/user/team_id"] }),
+            "other_workspace_user",
+            OUTSIDER,
+        ),
         row("another app", "U0BOB", over(json!({ "api_app_id": "A0OTHER" })), "other_app", WHO_CAN),
         row("no app", "U0BOB", json!({ "remove": ["/api_app_id"] }), "other_app", WHO_CAN),
         row("no user", "U0BOB", json!({ "remove": ["/user"] }), "no_user", None),
@@ -66,33 +81,81 @@ fn rows(card: &Card, same: &Card, other: &Card) -> Vec<Row> {
         row("the requester's second account", "U0ALICE2", json!({}), "own_request", WHO_CAN),
         row("a colleague in no approver set", "U0NORA", json!({}), "not_an_approver", WHO_CAN),
         row("a colleague who is not in the directory", "U0UMA", json!({}), "not_mapped", Some("not mapped")),
-        row("an account that Slack does not know", "U0BOB", over(json!({ "user": { "id": "U0NOBODY" } })),
-            "slack_unavailable", None),
+        row(
+            "an account that Slack does not know",
+            "U0BOB",
+            over(json!({ "user": { "id": "U0NOBODY" } })),
+            "slack_unavailable",
+            None,
+        ),
         row("another message of the channel", "U0BOB", json!({ "ts": same.ts }), "other_message", STALE),
-        row("a message of another channel", "U0BOB", json!({ "channel": other.channel, "ts": other.ts }),
-            "other_message", STALE),
-        row("a message that says two things", "U0BOB", over(json!({ "message": { "ts": same.ts } })),
-            "other_message", STALE),
-        row("an ephemeral message", "U0BOB", over(json!({ "container": { "is_ephemeral": true } })),
-            "other_message", STALE),
-        row("a form instead of a message", "U0BOB",
-            json!({ "override": { "container": { "type": "view" } }, "remove": ["/message"] }), "other_message", STALE),
+        row(
+            "a message of another channel",
+            "U0BOB",
+            json!({ "channel": other.channel, "ts": other.ts }),
+            "other_message",
+            STALE,
+        ),
+        row(
+            "a message that says two things",
+            "U0BOB",
+            over(json!({ "message": { "ts": same.ts } })),
+            "other_message",
+            STALE,
+        ),
+        row(
+            "an ephemeral message",
+            "U0BOB",
+            over(json!({ "container": { "is_ephemeral": true } })),
+            "other_message",
+            STALE,
+        ),
+        row(
+            "a form instead of a message",
+            "U0BOB",
+            json!({ "override": { "container": { "type": "view" } }, "remove": ["/message"] }),
+            "other_message",
+            STALE,
+        ),
         row("a value with one character changed", "U0BOB", json!({ "value": tampered }), "unknown_button", STALE),
-        row("a request's identifier as the value", "U0BOB", json!({ "value": "req_0123456789abcdef0123456789abcdef" }),
-            "unknown_button", STALE),
+        row(
+            "a request's identifier as the value",
+            "U0BOB",
+            json!({ "value": "req_0123456789abcdef0123456789abcdef" }),
+            "unknown_button",
+            STALE,
+        ),
         row("an empty value", "U0BOB", json!({ "value": "" }), "unknown_button", STALE),
         row("no value", "U0BOB", json!({ "remove": ["/actions/0/value"] }), "unknown_button", STALE),
         row("a huge value", "U0BOB", json!({ "value": "x".repeat(100_000) }), "unknown_button", STALE),
-        row("two actions", "U0BOB", over(json!({ "actions": [action, action] })), "malformed", Some("not be understood")),
+        row(
+            "two actions",
+            "U0BOB",
+            over(json!({ "actions": [action, action] })),
+            "malformed",
+            Some("not be understood"),
+        ),
         row("no action", "U0BOB", over(json!({ "actions": [] })), "malformed", Some("not be understood")),
         row("no actions at all", "U0BOB", json!({ "remove": ["/actions"] }), "malformed", Some("not be understood")),
         Row { action: "deny", ..row("deny by the requester", "U0ALICE", json!({}), "own_request", WHO_CAN) },
         Row { action: "deny", ..row("deny by an outsider", "U0EVE", json!({}), "other_workspace", OUTSIDER) },
         Row { action: "deny", ..row("deny by a colleague", "U0NORA", json!({}), "not_an_approver", WHO_CAN) },
-        row("revoking what is not granted", "U0BOB", over(json!({ "actions": [{ "type": "button",
-            "action_id": "revoke", "block_id": block, "value": value }] })), "grant_over", Some("over already")),
-        row("a button that does not exist", "U0BOB", over(json!({ "actions": [{ "type": "button",
-            "action_id": "approve_all", "block_id": block, "value": value }] })), "malformed", Some("not be understood")),
+        row(
+            "revoking what is not granted",
+            "U0BOB",
+            over(json!({ "actions": [{ "type": "button",
+            "action_id": "revoke", "block_id": block, "value": value }] })),
+            "grant_over",
+            Some("over already"),
+        ),
+        row(
+            "a button that does not exist",
+            "U0BOB",
+            over(json!({ "actions": [{ "type": "button",
+            "action_id": "approve_all", "block_id": block, "value": value }] })),
+            "malformed",
+            Some("not be understood"),
+        ),
     ]
 }
 
@@ -107,12 +170,14 @@ async fn play(app: &TestApp, card: &Card, row: &Row) {
     assert_eq!(app.decided().await, before, "{what}: something was decided");
     let entries = app.audit_after(seq).await;
     assert_eq!(entries.len(), 1, "{what}: {entries:?}");
-    assert_eq!((&entries[0]["kind"], &entries[0]["detail"]["why"]), (&json!("click.refused"), &json!(row.why)), "{what}");
+    assert_eq!(
+        (&entries[0]["kind"], &entries[0]["detail"]["why"]),
+        (&json!("click.refused"), &json!(row.why)),
+        "{what}"
+    );
     assert!(app.screen(row.person).await["view"].is_null(), "{what}: a form was opened");
     if let Some(words) = row.whisper {
-        let said = app
-            .until(what, async || app.whispers(row.person, channel).await.into_iter().nth(whispers))
-            .await;
+        let said = app.until(what, async || app.whispers(row.person, channel).await.into_iter().nth(whispers)).await;
         assert!(said.contains(words) && said.contains("Nothing was changed"), "{what}: {said}");
     }
 }
@@ -150,7 +215,10 @@ async fn whom_slack_cannot_vouch_for_right_now_may_not_decide() {
         (json!({ "method": "users.info", "kind": "reset" }), "users.info breaks off"),
         (json!({ "method": "users.info", "kind": "rate_limited" }), "users.info is asked too often"),
         (json!({ "method": "usergroups.users.list", "kind": "http_503" }), "the group cannot be looked up"),
-        (json!({ "method": "usergroups.users.list", "kind": "not_ok", "error": "no_such_subteam" }), "the group is gone"),
+        (
+            json!({ "method": "usergroups.users.list", "kind": "not_ok", "error": "no_such_subteam" }),
+            "the group is gone",
+        ),
         (json!({ "method": "usergroups.users.list", "kind": "not_ok", "error": "missing_scope" }), "we may not look"),
     ] {
         app.fault(fault).await;
@@ -249,7 +317,11 @@ async fn a_form_for_a_denial_counts_only_for_who_opened_it_where_it_was_opened()
     for (what, forgery, why) in [
         ("another person", json!({ "override": { "user": { "id": "U0NORA" } } }), "not_an_approver"),
         ("the requester", json!({ "override": { "user": { "id": "U0ALICE" } } }), "own_request"),
-        ("a partner", json!({ "override": { "user": { "id": "U0EVE", "team_id": "T0PARTNER" } } }), "other_workspace_user"),
+        (
+            "a partner",
+            json!({ "override": { "user": { "id": "U0EVE", "team_id": "T0PARTNER" } } }),
+            "other_workspace_user",
+        ),
         ("nobody", json!({ "remove": ["/user"] }), "no_user"),
         ("another app", view(json!({ "app_id": "A0OTHER" })), "other_app"),
         ("another installation", view(json!({ "app_installed_team_id": "T0OTHER" })), "other_workspace"),
@@ -258,7 +330,11 @@ async fn a_form_for_a_denial_counts_only_for_who_opened_it_where_it_was_opened()
         ("something else carried", view(json!({ "private_metadata": "{\"v\":1}" })), "unknown_button"),
         ("another value", view(json!({ "private_metadata": carried("guess", &card) })), "unknown_button"),
         ("another message", view(json!({ "private_metadata": carried(&value, &other) })), "other_message"),
-        ("no reason", view(json!({ "state": { "values": { "reason": { "reason": { "value": null } } } } })), "malformed"),
+        (
+            "no reason",
+            view(json!({ "state": { "values": { "reason": { "reason": { "value": null } } } } })),
+            "malformed",
+        ),
     ] {
         app.click("U0BOB", &card, "deny").await;
         let open = app.screen("U0BOB").await["view"]["id"].as_str().expect("a form").to_owned();

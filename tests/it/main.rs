@@ -9,6 +9,7 @@
 
 mod clicks;
 mod deployment;
+mod documents;
 mod doors;
 mod faults;
 mod hooks;

@@ -72,7 +72,8 @@ async fn a_held_call_is_answered_the_moment_bob_clicks() {
     app.click("U0BOB", &card, "approve").await;
     let granted = held.answer().await;
     assert_eq!(granted.granted()["expires_in"], 600);
-    let card = app.until("the edit", async || app.cards(LEDGER).await.pop().filter(|c| c.buttons() == ["revoke"])).await;
+    let card =
+        app.until("the edit", async || app.cards(LEDGER).await.pop().filter(|c| c.buttons() == ["revoke"])).await;
     assert!(card.head().starts_with("Approved"));
 }
 

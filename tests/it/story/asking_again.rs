@@ -110,7 +110,9 @@ async fn anything_that_is_another_request_gets_another_card_and_another_grant() 
     for change in &changes {
         app.ask(&but(alice("plain:x"), change.clone())).await.pending();
     }
-    app.ask(&but(alice("plain:x"), json!({ "cnf": { "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } }))).await.pending();
+    app.ask(&but(alice("plain:x"), json!({ "cnf": { "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } })))
+        .await
+        .pending();
     assert_eq!(app.cards(DESK).await.len(), 10);
     // While pending, another number is another request; order and repetition of scopes are not.
     let numbered = |n: &str| but(alice("plain:n"), json!({ "binding_message": n }));

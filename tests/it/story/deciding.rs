@@ -29,8 +29,12 @@ async fn a_denial_is_told_and_cools_down_for_this_client_and_subject_only() {
     assert!(again.denied().contains("denied a short while ago"), "{}", again.text);
     assert_eq!(app.ask(&alice("ledger:write plain:x")).await.status, 403);
     // Other people, other clients and other audiences are not touched.
-    for change in [json!({ "subject": "carol@example.com" }), json!({ "client_id": "other-cli" }),
-        json!({ "subject": null }), json!({ "audience": ["https://other.test"] })] {
+    for change in [
+        json!({ "subject": "carol@example.com" }),
+        json!({ "client_id": "other-cli" }),
+        json!({ "subject": null }),
+        json!({ "audience": ["https://other.test"] }),
+    ] {
         app.ask(&but(alice("ledger:write"), change)).await.pending();
     }
     app.ask(&alice("plain:x")).await.pending();
@@ -83,8 +87,7 @@ async fn two_who_click_at_the_same_instant_decide_once() {
     let request = app.ask(&alice("ledger:write")).await.pending();
     let card = app.card(LEDGER).await;
     app.fault(json!({ "method": "block_actions", "kind": "duplicate_interactions", "times": 1 })).await;
-    let (one, two) =
-        tokio::join!(app.click("U0BOB", &card, "approve"), app.click("U0CAROL", &card, "approve"));
+    let (one, two) = tokio::join!(app.click("U0BOB", &card, "approve"), app.click("U0CAROL", &card, "approve"));
     assert_eq!((&one["status"], &two["status"]), (&json!(200), &json!(200)));
     let happened = app.happened_to(&request).await;
     assert_eq!(happened.iter().filter(|kind| *kind == "request.approved").count(), 1, "{happened:?}");
@@ -156,7 +159,11 @@ async fn an_approver_who_has_left_by_the_hand_over_does_not_count() {
     app.ask(&alice("ledger:write")).await.pending();
     assert!(app.happened().await.iter().all(|kind| kind != "token.issued"));
     let cards = app.cards(LEDGER).await;
-    assert!(cards[0].head().starts_with("Revoked") && cards[0].says.contains("not be enough any more"), "{}", cards[0].says);
+    assert!(
+        cards[0].head().starts_with("Revoked") && cards[0].says.contains("not be enough any more"),
+        "{}",
+        cards[0].says
+    );
     app.approve("U0CAROL", &cards[1]).await;
     app.ask(&alice("ledger:write")).await.granted();
     assert_eq!(app.cards(LEDGER).await.len(), 2);
@@ -175,10 +182,13 @@ async fn a_policy_that_became_stricter_counts_at_the_hand_over() {
     app.ask(&alice("plain:y")).await.granted();
     app.stop().await;
     let policy = std::fs::read_to_string(app.file("policy.toml")).expect("a policy");
-    let writing_takes_two = policy.replace("approvals = 1\nmax_duration = \"2h\"", "approvals = 2\nmax_duration = \"2h\"");
+    let writing_takes_two =
+        policy.replace("approvals = 1\nmax_duration = \"2h\"", "approvals = 2\nmax_duration = \"2h\"");
     assert_ne!(policy, writing_takes_two);
-    let plain_lives_shorter = "approvals = 1, max_duration = \"1h\", max_token_lifetime = \"1m\" }\n\n[[rule]]\nname = \"elsewhere\"";
-    let stricter = writing_takes_two.replace("approvals = 1, max_duration = \"1h\" }\n\n[[rule]]\nname = \"elsewhere\"", plain_lives_shorter);
+    let plain_lives_shorter =
+        "approvals = 1, max_duration = \"1h\", max_token_lifetime = \"1m\" }\n\n[[rule]]\nname = \"elsewhere\"";
+    let stricter = writing_takes_two
+        .replace("approvals = 1, max_duration = \"1h\" }\n\n[[rule]]\nname = \"elsewhere\"", plain_lives_shorter);
     assert_ne!(stricter, writing_takes_two);
     std::fs::write(app.file("policy.toml"), stricter).expect("a policy");
     app.run().await.expect("it starts");

@@ -14,8 +14,13 @@ async fn nobody_decides_in_time() {
     // The deadline counts by itself: here nobody has written down yet that it has passed.
     app.clock.advance(minutes(30));
     let before = app.decided().await;
-    let report = app.page("/page/click", json!({ "as": "U0BOB", "channel": LEDGER, "ts": card.ts,
-        "block_id": card.button("approve").0, "action_id": "approve", "value": card.button("approve").1 })).await;
+    let report = app
+        .page(
+            "/page/click",
+            json!({ "as": "U0BOB", "channel": LEDGER, "ts": card.ts,
+        "block_id": card.button("approve").0, "action_id": "approve", "value": card.button("approve").1 }),
+        )
+        .await;
     assert_eq!(report["status"], 200);
     assert_eq!(app.decided().await, before);
     app.settle().await;
@@ -107,7 +112,10 @@ async fn the_hook_revokes_on_its_clients_behalf_and_only_its_own() {
         app.http.post(path(hook)).bearer_auth(token).json(&json!({ "reason": "signed out" })).send()
     };
     assert_eq!(revoke("brief").await.expect("an answer").status(), 404);
-    assert_eq!(app.http.post(path("shop")).json(&json!({ "reason": "x" })).send().await.expect("an answer").status(), 401);
+    assert_eq!(
+        app.http.post(path("shop")).json(&json!({ "reason": "x" })).send().await.expect("an answer").status(),
+        401
+    );
     app.ask(&alice("ledger:read")).await.granted();
     assert_eq!(revoke("shop").await.expect("an answer").status(), 200);
     app.ask(&alice("ledger:read")).await.denied();

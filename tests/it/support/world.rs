@@ -223,8 +223,7 @@ pub fn workspace() -> Workspace {
     ];
     let all: Vec<String> = people.iter().map(|person| person.id.clone()).collect();
     let mut workspace = Workspace::new(team, "A0COUNTERSIGN", "U0COUNTERSIGN", people);
-    let partner =
-        Team { id: "T0PARTNER".to_owned(), domain: "partner".to_owned(), name: "Partner Ltd".to_owned() };
+    let partner = Team { id: "T0PARTNER".to_owned(), domain: "partner".to_owned(), name: "Partner Ltd".to_owned() };
     workspace.partners.push(partner);
     let leads = all.iter().filter(|id| !["U0NORA", "U0COUNTERSIGN"].contains(&id.as_str()));
     let leads = Group {
