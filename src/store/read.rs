@@ -37,6 +37,17 @@ pub struct Standing {
     pub cause: String,
 }
 
+/// A query for grants: of the columns only what the body does not hold, or what must agree with it.
+macro_rules! select_grant {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, body, version, used, last_use_at, last_use_fingerprint, last_token_expires_at, state, expires_at, ",
+            "max_uses FROM grants ",
+            $rest
+        )
+    };
+}
+
 /// A query for access requests with their votes.
 macro_rules! select_request {
     ($rest:literal) => {
@@ -55,10 +66,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
     pub async fn live_grants(&self, key: &CoverageKey, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
-        let found = sqlx::query(
-            "SELECT * FROM grants WHERE coverage = $1 AND state = 'live' AND expires_at > $2
-             ORDER BY request_id IS NULL, expires_at DESC LIMIT 32",
-        )
+        let found = sqlx::query(select_grant!(
+            "WHERE coverage = $1 AND state = 'live' AND expires_at > $2
+             ORDER BY request_id IS NULL, expires_at DESC LIMIT 32"
+        ))
         .bind(&key.0)
         .bind(now.timestamp_millis())
         .fetch_all(self.readers())
@@ -125,7 +136,7 @@ impl Store {
     /// When the database does not answer, or the row cannot be right.
     pub async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
         let found =
-            sqlx::query("SELECT * FROM grants WHERE id = $1").bind(id.as_str()).fetch_optional(self.readers()).await?;
+            sqlx::query(select_grant!("WHERE id = $1")).bind(id.as_str()).fetch_optional(self.readers()).await?;
         found.as_ref().map(rows::grant).transpose()
     }
 
@@ -134,7 +145,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or the row cannot be right.
     pub async fn grant_of(&self, request: &RequestId) -> Result<Option<Grant>, StoreError> {
-        let found = sqlx::query("SELECT * FROM grants WHERE request_id = $1")
+        let found = sqlx::query(select_grant!("WHERE request_id = $1"))
             .bind(request.as_str())
             .fetch_optional(self.readers())
             .await?;
@@ -146,7 +157,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
     pub async fn grants(&self, before: Option<&str>, most: u32) -> Result<Vec<Grant>, StoreError> {
-        let found = sqlx::query("SELECT * FROM grants WHERE id < $1 ORDER BY id DESC LIMIT $2")
+        let found = sqlx::query(select_grant!("WHERE id < $1 ORDER BY id DESC LIMIT $2"))
             .bind(before.unwrap_or("grn_~"))
             .bind(i64::from(most))
             .fetch_all(self.readers())
@@ -269,7 +280,7 @@ impl Store {
             .bind(most)
             .fetch_all(self.readers())
             .await?;
-        let grants = sqlx::query("SELECT * FROM grants WHERE due_at <= $1 ORDER BY due_at LIMIT $2")
+        let grants = sqlx::query(select_grant!("WHERE due_at <= $1 ORDER BY due_at LIMIT $2"))
             .bind(at)
             .bind(most)
             .fetch_all(self.readers())
