@@ -100,10 +100,10 @@ impl ScopeSet {
         if text.len() > SCOPE_CHARACTERS_MAX {
             return Err(ScopeError::TooLong { found: text.len() });
         }
-        Self::collect(text.split(' '))
+        Self::collect(text.split(' ').filter(|token| !token.is_empty()))
     }
 
-    /// Reads a list of scopes, as Ory Hydra and AuthZEN send it. An empty text names no scope.
+    /// Reads a list of scopes, as Ory Hydra and AuthZEN send it. An empty one names nothing.
     ///
     /// # Errors
     /// As [`ScopeSet::parse`].

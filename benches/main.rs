@@ -1,0 +1,69 @@
+//! The benchmarks: one table of ratios, each against a baseline that is measured in the same run.
+//!
+//! `cargo bench --bench countersign` runs all of it (under five minutes), `-- standing`, `-- clicks`, `-- wake`,
+//! `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so
+//! the bars are ratios. What is compared takes turns in short rounds, and medians are shown: a neighbour that
+//! keeps the machine busy for a while then slows both sides. Every server is a process of its own, on loopback.
+
+mod bare;
+mod clicks;
+mod client;
+mod deployment;
+mod history;
+mod memory;
+mod parts;
+mod report;
+mod servers;
+mod slack;
+mod standing;
+mod start;
+mod stock;
+mod wake;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+/// The parts, in the order in which they run.
+const PARTS: [&str; 5] = ["standing", "clicks", "wake", "memory", "start"];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let outcome =
+        if arguments.first().is_some_and(|first| first == bare::MODE) { bare::serve() } else { run(&arguments) };
+    outcome.unwrap_or_else(|error| {
+        report::say(&format!("the benchmark failed: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    if let Some(unknown) = arguments.iter().find(|argument| !PARTS.contains(&argument.as_str())) {
+        bail!("there is no part `{unknown}`; there are {}", PARTS.join(", "));
+    }
+    let wanted = |part: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == part);
+    // One thread: what generates the load must leave the cores to what is measured.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut report = report::Report::default();
+    runtime.block_on(async {
+        if wanted("standing") {
+            standing::measure(&mut report).await.context("standing")?;
+        }
+        if wanted("clicks") {
+            clicks::measure(&mut report).await.context("clicks")?;
+        }
+        if wanted("wake") {
+            wake::measure(&mut report).await.context("wake")?;
+        }
+        if wanted("memory") {
+            memory::measure(&mut report).await.context("memory")?;
+        }
+        if wanted("start") {
+            start::measure(&mut report).await.context("start")?;
+        }
+        anyhow::Ok(())
+    })?;
+    report.print();
+    // A number below its bar is told, not failed: on a busy machine it says little. Only what cannot run fails.
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,109 @@
+//! Calls that are answered from a standing grant: approved once, handed out again and again, each issuance durable
+//! before its answer.
+
+use std::collections::HashMap;
+
+use anyhow::ensure;
+use bytes::Bytes;
+
+use crate::client::{Connection, throughput};
+use crate::deployment::{Deployment, Signer, click, people, token_request};
+use crate::parts;
+use crate::report::{Bar, Report, Row, median};
+use crate::servers::Server;
+use crate::slack::Slack;
+
+/// How many calls are under way at the same time.
+const AT_ONCE: usize = 64;
+/// How many people hold a grant each.
+const PEOPLE: usize = 64;
+/// How many rounds there are; in each, everybody has a turn.
+const ROUNDS: usize = 7;
+/// How many calls a turn has: more than a second for each.
+const CALLS: Calls = Calls { ours: 10_000, bare: 60_000, node: 400 };
+
+struct Calls {
+    ours: usize,
+    bare: usize,
+    node: usize,
+}
+
+/// Runs this part.
+pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
+    let leads = people(1);
+    let mut slack = Slack::start(&leads).await?;
+    let deployment = Deployment::new(slack.address, &leads)?;
+    let ours = Server::countersign(deployment.folder()).await?;
+    let bare = Server::bare()?;
+    let node = Server::node("express.mjs", deployment.folder(), slack.address);
+    if let Err(error) = &node {
+        report.note(format!("not measured against express: {error:#}"));
+    }
+    let mut signer = Signer::new()?;
+    approve_everybody(&ours, &mut slack, &mut signer, &leads[0]).await?;
+
+    let (mut our_rates, mut bare_rates, mut node_rates, mut processor) = (vec![], vec![], vec![], vec![]);
+    // The first round warms everybody up and does not count.
+    for round in 0..=ROUNDS {
+        let bare_rate = throughput(bare.address, AT_ONCE, &signed(&mut signer, CALLS.bare), 200).await?;
+        let calls = signed(&mut signer, CALLS.ours);
+        let before = ours.processor_seconds()?;
+        let our_rate = throughput(ours.address, AT_ONCE, &calls, 200).await?;
+        let micros = (ours.processor_seconds()? - before) * 1e6 / calls.len() as f64;
+        let node_rate = match &node {
+            Ok(node) => throughput(node.address, AT_ONCE, &signed(&mut signer, CALLS.node), 200).await?,
+            Err(_) => 0.0,
+        };
+        if round > 0 {
+            our_rates.push(our_rate);
+            bare_rates.push(bare_rate);
+            node_rates.push(node_rate);
+            processor.push(micros);
+        }
+    }
+    let (rate, bare_rate) = (median(&our_rates), median(&bare_rates));
+    report.row(Row {
+        what: "standing grant / bare axum",
+        ours: format!("{rate:.0} calls/s"),
+        baseline: format!("{bare_rate:.0} calls/s"),
+        ratio: rate / bare_rate,
+        bar: Bar::AtLeast(0.15),
+    });
+    if node.is_ok() {
+        let node_rate = median(&node_rates);
+        report.row(Row {
+            what: "standing grant / express",
+            ours: format!("{rate:.0} calls/s"),
+            baseline: format!("{node_rate:.0} calls/s"),
+            ratio: rate / node_rate,
+            bar: Bar::AtLeast(4.0),
+        });
+    }
+    report.note(format!(
+        "standing grant: {AT_ONCE} calls at once for {PEOPLE} people's grants, each with its own webhook-id; medians of {ROUNDS} rounds."
+    ));
+    parts::measure(report, median(&processor)).await
+}
+
+/// Everybody asks, and the lead approves.
+async fn approve_everybody(ours: &Server, slack: &mut Slack, signer: &mut Signer, lead: &str) -> anyhow::Result<()> {
+    let mut connection = Connection::open(ours.address).await?;
+    let mut asked = HashMap::new();
+    for person in 0..PEOPLE {
+        let answer = connection.call(&signer.call(&token_request(person), "")).await?;
+        ensure!(answer.status == 202, "{} {}", answer.status, String::from_utf8_lossy(&answer.body));
+        let body: serde_json::Value = serde_json::from_slice(&answer.body)?;
+        asked.insert(body["request_id"].as_str().unwrap_or_default().to_owned(), person);
+    }
+    while !asked.is_empty() {
+        let card = slack.card().await?;
+        let clicked = connection.call(&click("/slack/interactions", lead, &card.value, &card.ts)).await?;
+        ensure!(clicked.status == 200, "{} {}", clicked.status, String::from_utf8_lossy(&clicked.body));
+        asked.remove(&card.request);
+    }
+    Ok(())
+}
+
+fn signed(signer: &mut Signer, count: usize) -> Vec<Bytes> {
+    (0..count).map(|n| signer.call(&token_request(n % PEOPLE), "")).collect()
+}
