@@ -443,9 +443,8 @@ impl AccessRequest {
     /// makes no difference.
     fn has_voted(&self, voter: &Voter) -> bool {
         let is = |one: &Voter, who: &Principal| one.principal == *who || one.possible.contains(who);
-        let same = |other: &Voter| {
-            other.slack == voter.slack || is(voter, &other.principal) || is(other, &voter.principal)
-        };
+        let same =
+            |other: &Voter| other.slack == voter.slack || is(voter, &other.principal) || is(other, &voter.principal);
         self.counting().any(|vote| same(&vote.voter))
     }
 

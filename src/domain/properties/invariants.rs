@@ -38,7 +38,14 @@ macro_rules! must {
 }
 
 /// Checks everything after one move, then remembers what must stay.
-pub fn check(before: &mut Before, shell: &Shell, model: &Model, a_move: &Move, seen: &Seen, tally: &mut Tally) -> Broken {
+pub fn check(
+    before: &mut Before,
+    shell: &Shell,
+    model: &Model,
+    a_move: &Move,
+    seen: &Seen,
+    tally: &mut Tally,
+) -> Broken {
     a_grant_comes_from_enough_distinct_people(before, shell, model, tally)?;
     nothing_widens(before, shell, model)?;
     votes_bind_to_what_was_shown(before, shell, model)?;
@@ -53,7 +60,12 @@ pub fn check(before: &mut Before, shell: &Shell, model: &Model, a_move: &Move, s
 }
 
 /// Invariant 1.
-fn a_grant_comes_from_enough_distinct_people(before: &Before, shell: &Shell, model: &Model, tally: &mut Tally) -> Broken {
+fn a_grant_comes_from_enough_distinct_people(
+    before: &Before,
+    shell: &Shell,
+    model: &Model,
+    tally: &mut Tally,
+) -> Broken {
     for grant in &shell.grants[before.grants..] {
         let Source::Request(id) = &grant.source else {
             must!(!model.plan.asks && grant.deciders.is_empty(), "invariant 1: a grant without asking: {grant:?}");
@@ -112,13 +124,19 @@ fn nothing_widens(before: &Before, shell: &Shell, model: &Model) -> Broken {
             if let Some(request) = given.request.map(|n| &shell.requests[n]) {
                 let shown = &request.question.terms;
                 must!(grant.scopes.is_subset(&shown.scopes), "invariant 2: granted more than shown: {grant:?}");
-                must!(grant.expires_at - grant.granted_at == seconds(request.duration), "invariant 2: longer: {grant:?}");
+                must!(
+                    grant.expires_at - grant.granted_at == seconds(request.duration),
+                    "invariant 2: longer: {grant:?}"
+                );
                 must!(request.duration <= shown.bounds.max_duration, "invariant 2: longer than allowed: {request:?}");
             }
             let wished = asked.requested_lifetime.unwrap_or(u64::MAX);
             let lasts = u64::try_from((grant.expires_at - grant.granted_at).num_seconds()).unwrap_or(u64::MAX);
             must!(lasts <= wished, "invariant 2: longer than asked: {grant:?}");
-            must!(grant.granted_at == speak::time(given.at), "invariant 2: its clock did not start at the decision: {grant:?}");
+            must!(
+                grant.granted_at == speak::time(given.at),
+                "invariant 2: its clock did not start at the decision: {grant:?}"
+            );
             must!(grant.asked.audience == asked.audience, "invariant 2: another audience: {grant:?}");
         } else {
             let born = &before.born[n];
@@ -290,7 +308,10 @@ fn unknown_means_refuse(before: &Before, shell: &Shell, model: &Model, seen: &Se
 fn what_is_settled_stays(before: &Before, shell: &Shell) -> Broken {
     for (n, was) in &before.settled {
         let is = &shell.requests[*n];
-        must!((&is.state, &is.votes, is.version) == (&was.state, &was.votes, was.version), "it left {was:?} for {is:?}");
+        must!(
+            (&is.state, &is.votes, is.version) == (&was.state, &was.votes, was.version),
+            "it left {was:?} for {is:?}"
+        );
     }
     for (n, was) in &before.over {
         let is = &shell.grants[*n];

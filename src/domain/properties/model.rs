@@ -104,7 +104,8 @@ impl Given {
     }
 
     fn token(&self, wish: &Wish, scopes: u8, policy_max: u64, repeated: bool, now: i64) -> Option<(u64, i64)> {
-        let covers = kind(wish) == kind(&self.wish) && scopes & !self.scopes == 0 && (scopes == 0) == (self.scopes == 0);
+        let covers =
+            kind(wish) == kind(&self.wish) && scopes & !self.scopes == 0 && (scopes == 0) == (self.scopes == 0);
         let stands = match self.status(now) {
             "live" => true,
             "used up" => repeated && now < self.until,
@@ -205,7 +206,9 @@ impl Model {
             return token;
         }
         let same = |one: &Asked| {
-            one.status(now) == "pending" && kind(&one.wish) == kind(&wish) && one.wish.scopes == wish.scopes
+            one.status(now) == "pending"
+                && kind(&one.wish) == kind(&wish)
+                && one.wish.scopes == wish.scopes
                 && one.wish.number == wish.number
         };
         if let Some(request) = self.asked.iter().position(same) {
@@ -261,12 +264,15 @@ impl Model {
         for n in order {
             let given = &mut self.given[n];
             let identical = (kind(wish), wish.scopes);
-            let just_now = given.last.is_some_and(|(at, kind, scopes)| (kind, scopes) == identical && now - at < 60_000);
+            let just_now =
+                given.last.is_some_and(|(at, kind, scopes)| (kind, scopes) == identical && now - at < 60_000);
             let repeated = if wish.call.is_some() { earlier == Some(n) } else { just_now };
             if given.request.is_none() && self.plan.asks {
                 continue;
             }
-            let Some((lifetime, until)) = given.token(wish, scopes, self.plan.max_token, repeated, now) else { continue };
+            let Some((lifetime, until)) = given.token(wish, scopes, self.plan.max_token, repeated, now) else {
+                continue;
+            };
             if !repeated {
                 given.used += 1;
                 given.last = Some((now, identical.0, identical.1));
@@ -323,9 +329,9 @@ impl Model {
 
     fn is_cooling(&self, wish: &Wish, scopes: u8, now: i64) -> bool {
         let (whose, places) = ((wish.hook, wish.client, wish.subject), places(wish, scopes));
-        self.cooling.iter().any(|(w, audience, scope, until)| {
-            *w == whose && *until > now && places.contains(&(*audience, *scope))
-        })
+        self.cooling
+            .iter()
+            .any(|(w, audience, scope, until)| *w == whose && *until > now && places.contains(&(*audience, *scope)))
     }
 }
 

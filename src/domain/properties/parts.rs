@@ -32,7 +32,8 @@ fn canonical(value: &Value) -> String {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by_key(|(name, _)| name.encode_utf16().collect::<Vec<_>>());
-            let members: Vec<_> = members.iter().map(|(name, v)| format!("{}:{}", quoted(name), canonical(v))).collect();
+            let members: Vec<_> =
+                members.iter().map(|(name, v)| format!("{}:{}", quoted(name), canonical(v))).collect();
             format!("{{{}}}", members.join(","))
         }
     }
@@ -62,11 +63,13 @@ fn any_text() -> impl Strategy<Value = String> {
 fn any_json(largest: u64) -> impl Strategy<Value = Value> {
     let numbers = vec![0, 1, 42, (1 << 53) - 1, 1 << 53, (1 << 53) + 1, u64::MAX - 1, u64::MAX];
     let number = select(numbers).prop_map(move |n| json!(n.min(largest)));
-    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::Bool), number, any_text().prop_map(Value::String)];
+    let leaf =
+        prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::Bool), number, any_text().prop_map(Value::String)];
     leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..3).prop_map(Value::Array),
-            vec((any_text(), inner), 0..3).prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>())),
+            vec((any_text(), inner), 0..3)
+                .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>())),
         ]
     })
 }
@@ -307,7 +310,18 @@ fn plan() -> Plan {
     let (requirements, uses) = (vec![(7, 1)], None);
     let (max_duration, max_token, collect_within, decide_within, cooldown) = (3_600, 600, 900, 1_800, 60);
     let (asks, forbidden, shared) = (true, 0, false);
-    Plan { asks, forbidden, requirements, shared, max_duration, max_token, collect_within, uses, decide_within, cooldown }
+    Plan {
+        asks,
+        forbidden,
+        requirements,
+        shared,
+        max_duration,
+        max_token,
+        collect_within,
+        uses,
+        decide_within,
+        cooldown,
+    }
 }
 
 fn wish() -> Wish {

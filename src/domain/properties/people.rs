@@ -14,7 +14,8 @@ pub struct Approval {
 
 /// Whether any identity of an account is among the parties.
 pub fn is_party(who: usize, parties: &BTreeSet<String>) -> bool {
-    identities(who).iter().any(|identity| parties.contains(*identity)) || parties.contains(&CAST[who].slack.to_lowercase())
+    identities(who).iter().any(|identity| parties.contains(*identity))
+        || parties.contains(&CAST[who].slack.to_lowercase())
 }
 
 /// Whether two accounts are, or might be, one person.
@@ -27,7 +28,8 @@ pub fn may_be_the_same(a: usize, b: usize) -> bool {
 /// requirement has its people): every way to seat them is tried, as sets of people who already sit.
 pub fn enough(requirements: &[(u8, u8)], approvals: &[Approval], shared: bool) -> bool {
     let seats: usize = requirements.iter().map(|(_, count)| usize::from(*count)).sum();
-    !requirements.is_empty() && most_seated(requirements, approvals, shared).iter().map(|n| usize::from(*n)).sum::<usize>() == seats
+    !requirements.is_empty()
+        && most_seated(requirements, approvals, shared).iter().map(|n| usize::from(*n)).sum::<usize>() == seats
 }
 
 /// How many seats of each requirement can be filled when as many as possible are filled (one such way); no

@@ -191,7 +191,13 @@ impl Shell {
         let cooldowns = self.cooldowns.iter().rev().map(|cooldown| cooldown.until);
         let far = speak::time(START + 400 * 86_400_000);
         let near = |at: &crate::domain::Timestamp| *at < far;
-        requests.take(2).chain(grants.take(8)).chain(cooldowns.take(2)).filter(near).map(|at| at.timestamp_millis()).collect()
+        requests
+            .take(2)
+            .chain(grants.take(8))
+            .chain(cooldowns.take(2))
+            .filter(near)
+            .map(|at| at.timestamp_millis())
+            .collect()
     }
 
     /// As the service looks: a standing grant, the pending request, a cool-down, and at last the policy's word.
@@ -241,8 +247,14 @@ impl Shell {
         }
         let n = self.requests.len();
         let question = speak::question(&self.plan, &wish);
-        let step =
-            AccessRequest::open(speak::request_id(n), asked, question, speak::server(), speak::policy(), speak::time(self.now));
+        let step = AccessRequest::open(
+            speak::request_id(n),
+            asked,
+            question,
+            speak::server(),
+            speak::policy(),
+            speak::time(self.now),
+        );
         self.requests.push(saved(self.log.len(), step.next));
         self.keys.push(key);
         self.done(Some(n), None, "opened", step.audit, step.effects.len());
@@ -342,7 +354,8 @@ impl Shell {
 
     fn revoke(&mut self, n: usize) -> Seen {
         let by = Actor::Operator("ops".to_owned());
-        let Ok(step) = self.grants[n].revoke(by.clone(), "lost laptop", self.plan.cooldown, speak::time(self.now)) else {
+        let Ok(step) = self.grants[n].revoke(by.clone(), "lost laptop", self.plan.cooldown, speak::time(self.now))
+        else {
             return Seen::Refused("over");
         };
         assert!(step.next.revoke(by, "", 0, speak::time(self.now)).is_err(), "invariant 7: revoked once is enough");
@@ -379,7 +392,14 @@ impl Shell {
         self.cooldowns.extend(cooldowns);
     }
 
-    fn done(&mut self, request: Option<usize>, grant: Option<usize>, event: &'static str, audit: AuditEntry, effects: usize) {
+    fn done(
+        &mut self,
+        request: Option<usize>,
+        grant: Option<usize>,
+        event: &'static str,
+        audit: AuditEntry,
+        effects: usize,
+    ) {
         self.log.push(Done { request, grant, event, audit, effects });
     }
 }

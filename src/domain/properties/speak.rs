@@ -63,7 +63,9 @@ pub fn token_request(wish: &Wish) -> TokenRequest {
         binding_message: text(wish.number, "4"),
         requested_lifetime: wish.lifetime,
         reason: text(wish.reason, "PAY-"),
-        context: text(wish.ip, "203.0.113.").map(|ip| BTreeMap::from([("ip".to_owned(), json!(ip))])).unwrap_or_default(),
+        context: text(wish.ip, "203.0.113.")
+            .map(|ip| BTreeMap::from([("ip".to_owned(), json!(ip))]))
+            .unwrap_or_default(),
     }
 }
 
