@@ -11,15 +11,15 @@ use serde_json::json;
 use super::receipts::Receipt;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::would_meet;
+use crate::domain::access_request::{Effect, would_meet};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, Issuance, Source, spoken};
 use crate::domain::identity::Voter;
-use crate::domain::ids::SetName;
+use crate::domain::ids::{RequestId, SetName};
 use crate::domain::policy::{Question, Ruling, Terms, Uses};
 use crate::domain::token_request::Fingerprint;
 use crate::hooks::{Answer, Granted};
-use crate::store::{Issue, Issued, StoreError};
+use crate::store::{Delivery, Issue, Issued, StoreError};
 
 /// What was learnt this long before a click still counts at the first hand-over, in seconds.
 const LEARNT_BEFORE_CLICK: i64 = 60;
@@ -56,9 +56,15 @@ impl Service {
                 fingerprint: fingerprint.clone(),
                 token_expires_at: issuance.expires_at,
                 audit: entry(call, &grant, &issuance, terms, now),
+                when_used_up: self.told_when_used_up(&grant).await?,
                 at: now,
             };
-            match self.0.store.issue(issue).await? {
+            let tells = !issue.when_used_up.is_empty();
+            let outcome = self.0.store.issue(issue).await?;
+            if tells {
+                self.tell(None);
+            }
+            match outcome {
                 Issued::Recorded => return Ok(Some(granted(&grant, issuance, receipt, terms))),
                 Issued::OtherBody => return Ok(Some(Answer::Conflict)),
                 Issued::Gone => {}
@@ -81,6 +87,17 @@ impl Service {
             (Uses::Times(_), Some(named)) => Ok(self.0.store.earlier_call(named).await?.as_ref() == Some(&grant.id)),
             (Uses::Times(_), None) => Ok(grant.is_same_use(fingerprint, now)),
         }
+    }
+
+    /// A card offers to revoke only what can still be used, so the last use has it drawn again.
+    async fn told_when_used_up(&self, grant: &Grant) -> Result<Vec<(RequestId, Delivery)>, Error> {
+        let last_use = match grant.uses {
+            Uses::Times(most) => grant.used + 1 >= most,
+            Uses::Window => false,
+        };
+        let (true, Some(id)) = (last_use, grant.request()) else { return Ok(Vec::new()) };
+        let request = self.0.store.request(id).await?;
+        Ok(request.map(|request| self.deliveries(&request, &[Effect::RefreshCards])).unwrap_or_default())
     }
 
     /// At the first hand-over: would the people who approved still be enough, under the current policy?
@@ -148,7 +165,7 @@ impl Service {
             scope: issuance.scopes.to_string(),
             hook: call.asked.hook.as_str(),
             grant_id: grant.id.as_str(),
-            request_id: grant.request().map(crate::domain::ids::RequestId::as_str),
+            request_id: grant.request().map(RequestId::as_str),
             grant_exp: grant.expires_at.timestamp(),
         })
     }

@@ -10,11 +10,11 @@ use sqlx::{Row, SqliteConnection};
 
 use super::audit::Head;
 use super::writer::Writing;
-use super::{HookCall, StoreError, rows};
+use super::{Delivery, HookCall, StoreError, outbox, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::AuditEntry;
 use crate::domain::grant::SAME_USE_SECONDS;
-use crate::domain::ids::GrantId;
+use crate::domain::ids::{GrantId, RequestId};
 use crate::domain::token_request::Fingerprint;
 
 /// A token that is about to be issued.
@@ -30,6 +30,8 @@ pub struct Issue {
     pub token_expires_at: Timestamp,
     /// What is written down.
     pub audit: AuditEntry,
+    /// What is to be told outside, about which access request, if this use turns out to be the last one.
+    pub when_used_up: Vec<(RequestId, Delivery)>,
     /// Now.
     pub at: Timestamp,
 }
@@ -75,9 +77,15 @@ pub(super) async fn write(
     let mut results = Vec::with_capacity(issues.len());
     let mut entries = Vec::with_capacity(issues.len());
     for issue in issues {
+        let left_before = uses_left(&grants, issue);
         let outcome = judge(issue, &mut grants, &mut calls);
         if outcome == Issued::Recorded {
             entries.push(chain(head, &issue.audit)?);
+        }
+        if left_before == Some(1) && uses_left(&grants, issue) == Some(0) {
+            for (request, delivery) in &issue.when_used_up {
+                outbox::insert(conn, request, delivery, issue.at).await?;
+            }
         }
         results.push(Ok(outcome));
     }
@@ -85,6 +93,11 @@ pub(super) async fn write(
     save_calls(conn, &calls).await?;
     save_audit(conn, entries).await?;
     Ok(results)
+}
+
+fn uses_left(grants: &HashMap<String, GrantNow>, issue: &Issue) -> Option<i64> {
+    let grant = grants.get(issue.grant.as_str())?;
+    grant.max_uses.map(|most| most - grant.used)
 }
 
 /// The claim: what reading allowed a moment ago is checked again here, where nobody else can write.
