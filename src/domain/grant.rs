@@ -271,6 +271,8 @@ impl Grant {
     pub fn revoke(&self, by: Actor, reason: &str, cooldown: u64, now: Timestamp) -> Result<GrantStep, NotIssued> {
         match self.status(now) {
             Status::Revoked => return Err(NotIssued::Revoked),
+            // It would still answer the call that used it up.
+            Status::Ended(Ending::UsedUp) if self.state == State::Live && now < self.expires_at => {}
             Status::Ended(how) => return Err(NotIssued::Ended(how)),
             Status::Reserved | Status::Active => {}
         }
@@ -318,11 +320,9 @@ impl Grant {
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
             State::Revoked { .. } | State::Ended { .. } => None,
-            State::Live => match (self.uses, &self.last_use, self.collect_by) {
-                (Uses::Times(most), Some((at, _)), _) if self.used >= most => Some(*at),
-                (Uses::Times(0), None, _) => Some(self.granted_at),
-                (_, _, Some(by)) if self.used == 0 => Some(by.min(self.expires_at)),
-                (Uses::Times(_) | Uses::Window, _, _) => Some(self.expires_at),
+            State::Live => match self.collect_by {
+                Some(by) if self.used == 0 => Some(by.min(self.expires_at)),
+                Some(_) | None => Some(self.expires_at),
             },
         }
     }
