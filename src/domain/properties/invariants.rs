@@ -213,7 +213,9 @@ fn ends_hold_by_reading(before: &Before, shell: &Shell, model: &Model, tally: &m
         must!(read == wanted, "invariant 5: read as {read}, but it is {wanted}: {grant:?}");
         must!(!(read == "live" && before.ended.contains(&n)), "invariant 5: it came back to life: {grant:?}");
         let is_due = grant.due_at().is_some_and(|due| due <= now);
-        let is_over = matches!(grant.state, GrantState::Live) && read != "live";
+        // What is used up still answers the call that used it, until its time is up.
+        let answers = read == "used up" && shell.now < given.until;
+        let is_over = matches!(grant.state, GrantState::Live) && read != "live" && !answers;
         must!(is_due == is_over, "invariant 5: over ({is_over}) and due ({is_due}) disagree: {grant:?}");
         if read != "live" && !before.ended.contains(&n) {
             *tally.entry(read).or_default() += 1;

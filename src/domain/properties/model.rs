@@ -7,13 +7,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::people::{self, Approval};
 use super::shell::{Click, Seen};
-use super::world::{ACTORS, CAST, Move, Plan, SUBJECTS, Wish, World};
+use super::world::{self, ACTORS, CAST, Move, Plan, SUBJECTS, Wish, World};
 
 /// Everything that makes two calls the same kind of call, apart from scopes.
 type Kind = (usize, usize, usize, usize, u8, usize, usize);
 
 fn kind(wish: &Wish) -> Kind {
     (wish.hook, wish.client, wish.subject, wish.actor, wish.audience, wish.details, wish.cnf)
+}
+
+/// What differs in a retry: reason, lifetime, address.
+type Difference = (Option<usize>, Option<Option<u64>>, Option<usize>);
+
+/// What is refused for a while.
+pub struct Cooling {
+    /// Hook, client, subject.
+    whose: (usize, usize, usize),
+    /// 0 or 1; 2 where none was named.
+    audience: u8,
+    /// 0 to 3; 4 where none was named.
+    scope: u8,
+    until: i64,
 }
 
 /// An access request.
@@ -30,7 +44,7 @@ pub struct Asked {
     pub approvals: Vec<(u32, Approval)>,
     /// How it was ended by somebody.
     pub ended: Option<&'static str>,
-    notes: BTreeSet<(Option<usize>, Option<Option<u64>>, Option<usize>)>,
+    notes: BTreeSet<Difference>,
 }
 
 /// A grant.
@@ -56,8 +70,7 @@ pub struct Model {
     pub members: Vec<u8>,
     pub asked: Vec<Asked>,
     pub given: Vec<Given>,
-    /// Hook, client, subject, audience (0 to 2; 2 where none was named), scope (4 where none), and until when.
-    pub cooling: Vec<((usize, usize, usize), u8, u8, i64)>,
+    cooling: Vec<Cooling>,
     calls: BTreeMap<u8, (Wish, Option<usize>)>,
     usual: Wish,
     last_ask: Option<Wish>,
@@ -157,7 +170,9 @@ impl Model {
             }
             Move::Revoke(on) => {
                 let Some(grant) = newest(self.given.len(), *on) else { return Seen::Nothing };
-                if self.given[grant].status(now) != "live" {
+                let one = &self.given[grant];
+                // What is used up still answers the call that used it.
+                if one.status(now) != "live" && (one.status(now) != "used up" || now >= one.until) {
                     return Seen::Refused("over");
                 }
                 let given = &mut self.given[grant];
@@ -168,17 +183,8 @@ impl Model {
                 self.cool(&wish, scopes, until);
                 Seen::Revoked { grant }
             }
-            Move::Belong { who, set, yes } => {
-                let bit = 1 << set;
-                self.members[*who] = if *yes { self.members[*who] | bit } else { self.members[*who] & !bit };
-                Seen::Nothing
-            }
-            Move::Tighten(most) => {
-                self.plan.max_token = *most;
-                Seen::Nothing
-            }
-            Move::Forbid(scopes) => {
-                self.plan.forbidden = *scopes;
+            Move::Belong { .. } | Move::Tighten(_) | Move::Forbid(_) => {
+                world::changes(&mut self.plan, &mut self.members, a_move);
                 Seen::Nothing
             }
             Move::Reshow(on) => {
@@ -323,15 +329,14 @@ impl Model {
 
     fn cool(&mut self, wish: &Wish, scopes: u8, until: i64) {
         for (audience, scope) in places(wish, scopes) {
-            self.cooling.push(((wish.hook, wish.client, wish.subject), audience, scope, until));
+            self.cooling.push(Cooling { whose: (wish.hook, wish.client, wish.subject), audience, scope, until });
         }
     }
 
     fn is_cooling(&self, wish: &Wish, scopes: u8, now: i64) -> bool {
         let (whose, places) = ((wish.hook, wish.client, wish.subject), places(wish, scopes));
-        self.cooling
-            .iter()
-            .any(|(w, audience, scope, until)| *w == whose && *until > now && places.contains(&(*audience, *scope)))
+        let here = |one: &Cooling| one.whose == whose && places.contains(&(one.audience, one.scope));
+        self.cooling.iter().any(|one| here(one) && one.until > now)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::speak;
-use super::world::{Move, Plan, Wait, Wish, World};
+use super::world::{self, Move, Plan, Wait, Wish, World};
 use crate::domain::access_request::{
     AccessRequest, Ballot, Choice, Cooldown, Event, Refusal, State, Status, Step, audiences,
 };
@@ -89,7 +89,7 @@ const START: i64 = 1_795_000_000_123;
 
 /// Once to the store and back.
 fn saved<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(nth: usize, value: T) -> T {
-    if nth % 4 != 0 {
+    if !nth.is_multiple_of(4) {
         return value;
     }
     let read: T = serde_json::from_str(&serde_json::to_string(&value).unwrap()).unwrap();
@@ -149,23 +149,14 @@ impl Shell {
                 },
             },
             Move::Revoke(on) => newest(self.grants.len(), *on).map_or(Seen::Nothing, |grant| self.revoke(grant)),
-            Move::Belong { who, set, yes } => {
-                let bit = 1 << set;
-                self.members[*who] = if *yes { self.members[*who] | bit } else { self.members[*who] & !bit };
-                Seen::Nothing
-            }
-            Move::Tighten(seconds) => {
-                self.plan.max_token = *seconds;
-                Seen::Nothing
-            }
-            Move::Forbid(scopes) => {
-                self.plan.forbidden = *scopes;
-                Seen::Nothing
-            }
             Move::Reshow(on) => {
                 if let Some(request) = newest(self.requests.len(), *on) {
                     self.requests[request].shown_version += 1;
                 }
+                Seen::Nothing
+            }
+            Move::Belong { .. } | Move::Tighten(_) | Move::Forbid(_) => {
+                world::changes(&mut self.plan, &mut self.members, a_move);
                 Seen::Nothing
             }
         }
@@ -294,7 +285,7 @@ impl Shell {
             };
             let Ok(token) = grant.issue(&asked, &scopes, self.plan.max_token, repeated, now) else { continue };
             let used_up = matches!(grant.uses, Uses::Times(most) if grant.used >= most);
-            let live = matches!(grant.state, GrantState::Live) || (used_up && repeated);
+            let live = matches!(grant.state, GrantState::Live);
             let uncollected = grant.used == 0 && grant.collect_by.is_some_and(|by| now >= by);
             if !live || now >= grant.expires_at || (used_up && !repeated) || uncollected {
                 continue;
@@ -343,7 +334,7 @@ impl Shell {
         let mut next = saved(self.log.len(), step.next);
         next.version += 1;
         self.requests[n] = next;
-        self.cool(step.cooldowns);
+        self.cooldowns.extend(step.cooldowns);
         let grant = step.grant.map(|grant| {
             self.grants.push(saved(self.grants.len(), grant));
             self.grants.len() - 1
@@ -367,7 +358,7 @@ impl Shell {
         let mut next = saved(self.log.len(), step.next);
         next.version += 1;
         self.grants[n] = next;
-        self.cool(step.cooldowns);
+        self.cooldowns.extend(step.cooldowns);
         self.done(None, Some(n), name, step.audit, step.effects.len());
     }
 
@@ -386,10 +377,6 @@ impl Shell {
             }
         }
         Seen::Nothing
-    }
-
-    fn cool(&mut self, cooldowns: Vec<Cooldown>) {
-        self.cooldowns.extend(cooldowns);
     }
 
     fn done(

@@ -192,6 +192,18 @@ impl Wish {
     }
 }
 
+/// What people outside do: a group changes its members, an operator the policy.
+pub fn changes(plan: &mut Plan, members: &mut [u8], a_move: &Move) {
+    match a_move {
+        Move::Belong { who, set, yes: true } => members[*who] |= 1 << set,
+        Move::Belong { who, set, yes: false } => members[*who] &= !(1 << set),
+        Move::Tighten(seconds) => plan.max_token = *seconds,
+        Move::Forbid(scopes) => plan.forbidden = *scopes,
+        Move::Ask(_) | Move::AskAgain | Move::Click { .. } | Move::ClickAgain | Move::Wait(_) | Move::Worker => {}
+        Move::Withdraw(_) | Move::Revoke(_) | Move::Reshow(_) => {}
+    }
+}
+
 fn lifetime() -> impl Strategy<Value = Option<u64>> {
     select(vec![None, None, Some(900), Some(900), Some(120), Some(120), Some(u64::MAX), Some(5), Some(4)])
 }
