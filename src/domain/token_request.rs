@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::hashing::{canonical_json, sha256_hex};
+use super::hashing::{canonical_json, exact_json, sha256_hex};
 use super::ids::HookName;
 use super::scope::ScopeSet;
 
@@ -117,7 +117,7 @@ struct Essence<'a> {
     actor: &'a [String],
     audience: &'a BTreeSet<String>,
     authorization_details: Vec<String>,
-    cnf: Option<&'a Value>,
+    cnf: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<&'a ScopeSet>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ struct Essence<'a> {
 
 impl TokenRequest {
     fn essence(&self) -> Essence<'_> {
-        let mut details: Vec<String> = self.authorization_details.iter().map(canonical_json).collect();
+        let mut details: Vec<String> = self.authorization_details.iter().map(exact_json).collect();
         details.sort();
         Essence {
             v: 1,
@@ -136,7 +136,7 @@ impl TokenRequest {
             actor: &self.actor,
             audience: &self.audience,
             authorization_details: details,
-            cnf: self.cnf.as_ref(),
+            cnf: self.cnf.as_ref().map(exact_json),
             scopes: None,
             binding_message: None,
         }

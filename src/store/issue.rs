@@ -114,7 +114,7 @@ fn judge(issue: &Issue, grants: &mut HashMap<String, GrantNow>, calls: &mut Call
     }
     let Some(grant) = grants.get_mut(issue.grant.as_str()) else { return Issued::Gone };
     if issue.call.is_none() {
-        let recent = grant.last_use_at.is_some_and(|last| (0..SAME_USE_SECONDS * 1_000).contains(&(at - last)));
+        let recent = grant.last_use_at.is_some_and(|last| (at - last).abs() < SAME_USE_SECONDS * 1_000);
         repeated = recent && grant.last_use_fingerprint.as_deref() == Some(issue.fingerprint.0.as_str());
     }
     let used_up = grant.max_uses.is_some_and(|most| grant.used >= most) && !repeated;
