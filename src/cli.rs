@@ -116,6 +116,7 @@ fn load(path: &std::path::Path) -> anyhow::Result<Loaded> {
 }
 
 async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
     let loaded = load(&path)?;
     let address = loaded.config.server.listen;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
@@ -146,6 +147,15 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Every held call is an open connection: the soft limit of descriptors is often 1,024, the hard one is for us.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open connections could not be raised");
+    }
+}
+
 fn check(path: PathBuf) -> anyhow::Result<ExitCode> {
     let Loaded { config, policy, warnings } = load(&path)?;
     say(&describe(&config, &policy))?;
@@ -164,6 +174,9 @@ fn new_key() -> anyhow::Result<ExitCode> {
 }
 
 async fn verify_audit(database: PathBuf) -> anyhow::Result<ExitCode> {
+    if !database.exists() {
+        anyhow::bail!("{} is not there", database.display());
+    }
     let store = crate::store::Store::open(&database).await?;
     let outcome = store.verify_audit().await;
     store.close().await;

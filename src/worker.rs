@@ -42,7 +42,7 @@ async fn deliver(service: Service, mut stop: watch::Receiver<bool>) {
 async fn pass_time(service: Service, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         match service.time_passed().await {
-            Ok(0) => rest(&service, &mut stop).await,
+            Ok(0) => rest_until_due(&service, &mut stop).await,
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, "what has ended waits to be written down");
@@ -66,11 +66,25 @@ async fn tidy(service: Service, mut stop: watch::Receiver<bool>) {
 
 /// Sleeps until something is due, somebody announces work, or it is time to stop.
 async fn rest(service: &Service, stop: &mut watch::Receiver<bool>) {
-    let next = service.next_due_at().await.ok().flatten();
-    let wait = next.map(|at| (at - service.now()).to_std().unwrap_or(Duration::from_millis(10)));
+    let pause = pause(service).await;
     tokio::select! {
-        () = tokio::time::sleep(wait.unwrap_or(SLEEP_MAX).clamp(Duration::from_millis(10), SLEEP_MAX)) => {}
+        () = tokio::time::sleep(pause) => {}
         () = service.work_to_do() => {}
         _ = stop.changed() => {}
     }
+}
+
+/// The same without being woken: an announcement wakes one loop, and that must be one that delivers.
+async fn rest_until_due(service: &Service, stop: &mut watch::Receiver<bool>) {
+    let pause = pause(service).await;
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        _ = stop.changed() => {}
+    }
+}
+
+async fn pause(service: &Service) -> Duration {
+    let next = service.next_due_at().await.ok().flatten();
+    let wait = next.map(|at| (at - service.now()).to_std().unwrap_or(Duration::from_millis(10)));
+    wait.unwrap_or(SLEEP_MAX).clamp(Duration::from_millis(10), SLEEP_MAX)
 }

@@ -157,6 +157,8 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_ready ON outbox (not_before, id) WHERE state = 'ready';
 CREATE INDEX outbox_request ON outbox (request_id, lane, id) WHERE state = 'ready';
+CREATE INDEX outbox_lane ON outbox (lane, id) WHERE state = 'ready';
+CREATE INDEX outbox_held ON outbox (lane) WHERE state = 'ready' AND lease IS NOT NULL;
 
 CREATE TABLE facts (
   name  TEXT PRIMARY KEY,

@@ -258,7 +258,9 @@ fn one_call_is_about_one_token() {
     assert_eq!(other("/evaluations/2/subject", json!({"type": "client", "id": "x"})), ["evaluations[2].subject"]);
     assert_eq!(other("/evaluations/2/context", json!({"client_id": "stock-sync"})), ["evaluations[2].context"]);
     let elsewhere = json!({"type": "audience", "id": "https://else.example"});
-    assert_eq!(other("/evaluations/2/resource", elsewhere), ["evaluations"], "another audience has no gate");
+    assert_eq!(other("/evaluations/2/resource", elsewhere.clone()), ["evaluations"], "other scopes at each audience");
+    let again = json!({"action": {"name": "stock:read"}, "resource": elsewhere});
+    assert_eq!(other("/evaluations/2", again), ["evaluations"], "an audience without a gate");
     let mut body = json_of(MACHINE);
     let second = json!({"action": {"name": "issue:access_token:refresh_token"}});
     body["evaluations"].as_array_mut().unwrap().insert(1, second);

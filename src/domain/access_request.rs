@@ -345,6 +345,7 @@ impl AccessRequest {
         let detail = json!({
             "fingerprint": next.asked.fingerprint(), "scopes": next.question.terms.scopes, "audience": next.asked.audience,
             "duration": next.duration, "decide_by": next.decide_by, "reason": next.asked.reason,
+            "shown_version": next.shown_version,
         });
         let audit = next.entry(Kind::RequestOpened, hook, summary, detail, now);
         let effects = vec![Effect::PostCards, Effect::TellRequester];

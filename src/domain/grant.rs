@@ -287,6 +287,9 @@ impl Grant {
 
     /// Writes its end down, if it has ended by itself.
     pub fn time_passed(&self, now: Timestamp) -> Option<GrantStep> {
+        if self.due_at().is_none_or(|due| now < due) {
+            return None;
+        }
         let how = match (&self.state, self.status(now)) {
             (State::Live, Status::Ended(how)) => how,
             (State::Live | State::Revoked { .. } | State::Ended { .. }, _) => return None,
@@ -303,7 +306,8 @@ impl Grant {
         Some(GrantStep { next, cooldowns: Vec::new(), audit, effects: self.card_effects() })
     }
 
-    /// When it next wants to hear that time has passed.
+    /// When it next wants to hear that time has passed. One that is used up still answers the call that used
+    /// it, should its answer have been lost, so its end is written down with its time.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
             State::Revoked { .. } | State::Ended { .. } => None,

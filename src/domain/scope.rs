@@ -103,12 +103,13 @@ impl ScopeSet {
         Self::collect(text.split(' ').filter(|token| !token.is_empty()))
     }
 
-    /// Reads a list of scopes, as Ory Hydra and AuthZEN send it.
+    /// Reads a list of scopes, as Ory Hydra and AuthZEN send it. An empty one names nothing.
     ///
     /// # Errors
     /// As [`ScopeSet::parse`].
     pub fn collect<'a>(tokens: impl Iterator<Item = &'a str>) -> Result<Self, ScopeError> {
-        let set = tokens.map(|token| Scope::try_from(token.to_owned())).collect::<Result<BTreeSet<_>, _>>()?;
+        let named = tokens.filter(|token| !token.is_empty());
+        let set = named.map(|token| Scope::try_from(token.to_owned())).collect::<Result<BTreeSet<_>, _>>()?;
         let characters: usize = set.iter().map(|scope| scope.0.len() + 1).sum();
         if set.len() > SCOPES_MAX {
             return Err(ScopeError::TooMany { found: set.len() });

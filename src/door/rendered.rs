@@ -1,7 +1,5 @@
 //! An HTTP answer as plain data: a status, headers, bytes.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,7 +29,8 @@ impl Rendered {
         Self::with_body(status, "application/json", body)
     }
 
-    /// An RFC 9457 problem. `kind` names it for programs: `urn:countersign:problem:{kind}`.
+    /// An RFC 9457 problem. `kind` names it for programs: `urn:countersign:problem:{kind}`, or `about:blank` where the
+    /// status says it all.
     pub fn problem(status: u16, kind: &str, title: &str, detail: &str) -> Self {
         Self::with_body(status, "application/problem+json", &problem(status, kind, title, detail))
     }
@@ -80,7 +79,6 @@ impl Rendered {
 }
 
 fn problem(status: u16, kind: &str, title: &str, detail: &str) -> Value {
-    let mut urn = String::from("urn:countersign:problem:");
-    let _ = write!(urn, "{kind}");
-    json!({ "type": urn, "title": title, "status": status, "detail": detail })
+    let kind = if kind == "about:blank" { kind.to_owned() } else { format!("urn:countersign:problem:{kind}") };
+    json!({ "type": kind, "title": title, "status": status, "detail": detail })
 }

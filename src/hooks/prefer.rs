@@ -58,8 +58,8 @@ mod tests {
             &["wait = 20"],
             &["wait=\"20\""],
             &["wait=20; foo=\"a,b\""],
-            &["foo=\"wait=5, wait=6\", wait=20"],
-            &["foo=\"a\\\", wait=5\", wait=20"],
+            &["foo=\"a, wait=5, b\", wait=20"],
+            &["foo=\"a\\\", wait=5, b\", wait=20"],
             &["wait=20, wait=99"],
             &["wait=soon, wait=20"],
         ] {

@@ -14,8 +14,7 @@ use crate::domain::ids::{GrantId, RequestId};
 use crate::domain::token_request::TokenRequest;
 use crate::door::{Answer, Denied, Dialect, ParseError, Rendered, Verified, authenticate};
 use crate::hooks::{generic, hydra, preferred_wait};
-use crate::service::{Call, Hook, Revocation, Service};
-use crate::store::HookCall;
+use crate::service::{Call, Hook, HookCall, Revocation, Service};
 
 /// When a caller may come back that could not be answered, in seconds.
 const RETRY_AFTER: u64 = 5;

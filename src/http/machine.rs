@@ -7,13 +7,14 @@ use serde_json::json;
 
 use super::{Doors, into_response};
 use crate::door::Rendered;
+use crate::service::StoreError;
 use crate::telemetry;
 
 /// `GET /livez`: the process runs and its writer does not hang. Slack has no say in it.
 pub async fn livez(State(doors): State<Doors>) -> Response {
     into_response(match doors.service.writing_works().await {
         // A full disk does not become empty by a restart; a writer that is gone may come back by one.
-        Ok(()) | Err(crate::store::StoreError::CannotWrite(_)) => Rendered::json(200, &json!({ "status": "alive" })),
+        Ok(()) | Err(StoreError::CannotWrite(_)) => Rendered::json(200, &json!({ "status": "alive" })),
         Err(error) => {
             tracing::error!(%error, "the writer does not answer");
             Rendered::problem(503, "about:blank", "Service Unavailable", "The writer does not answer.")

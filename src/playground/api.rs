@@ -193,6 +193,7 @@ fn perform(workspace: &mut Workspace, method: &str, a: &Arguments, now: Timestam
         "conversations.open" => open_conversation(workspace, a),
         "conversations.info" => conversation_info(workspace, a),
         "users.info" => Ok(json!({ "user": workspace.person(text(a, "user"))?.user_object() })),
+        "users.lookupByEmail" => person_by_address(workspace, a),
         "usergroups.users.list" => group_users(workspace, a),
         "usergroups.list" => Ok(groups(workspace, a)),
         "views.open" => {
@@ -269,6 +270,17 @@ fn conversation_info(workspace: &Workspace, a: &Arguments) -> Result<Value, Refu
         false => object["name"] = json!(channel.name),
     }
     Ok(json!({ "channel": object }))
+}
+
+/// As in Slack: an active account of this workspace, whatever the case of its address.
+fn person_by_address(workspace: &Workspace, a: &Arguments) -> Result<Value, Refused> {
+    let address = text(a, "email");
+    let holds = |person: &&super::workspace::Person| {
+        let own = person.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(address));
+        own && !person.deleted && person.team_id == workspace.team.id
+    };
+    let found = workspace.people.values().find(holds).ok_or(Refused::from("users_not_found"))?;
+    Ok(json!({ "user": found.user_object() }))
 }
 
 fn group_users(workspace: &Workspace, a: &Arguments) -> Result<Value, Refused> {

@@ -208,6 +208,11 @@ impl Playground {
         self.0.version.subscribe()
     }
 
+    /// Looks at the workspace as it stands now: for tests that compare it with what the service says.
+    pub fn look<T>(&self, look: impl FnOnce(&Workspace) -> T) -> T {
+        self.read(|state| look(&state.workspace))
+    }
+
     fn now(&self) -> Timestamp {
         self.0.clock.now()
     }

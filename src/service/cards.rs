@@ -3,9 +3,10 @@
 use super::Service;
 use crate::domain::access_request::AccessRequest;
 use crate::domain::grant::Grant;
-use crate::domain::identity::Principal;
+use crate::domain::identity::{EmailMapping, Principal};
 use crate::domain::ids::SlackUserId;
 use crate::domain::token_request::{SubjectKind, TokenRequest};
+use crate::slack::SlackError;
 use crate::slack::cards::CardFacts;
 
 impl Service {
@@ -55,5 +56,25 @@ impl Service {
         let names = [Some(asked.subject.id.as_str()), asked.subject.email.as_deref()];
         let directory = &self.0.settings.directory;
         names.into_iter().flatten().find_map(|name| directory.slack_users_of(&Principal::new(name)).next().cloned())
+    }
+
+    /// The Slack account of that person by address, where the configuration says that addresses map. The same
+    /// rule as for a click: a full member, confirmed, the sole holder, not mapped to somebody else.
+    pub(super) async fn requester_by_address(&self, asked: &TokenRequest) -> Result<Option<SlackUserId>, SlackError> {
+        let inner = &self.0;
+        if asked.subject.kind == SubjectKind::Client || inner.settings.directory.email == EmailMapping::Off {
+            return Ok(None);
+        }
+        let address = asked.subject.email.as_deref().unwrap_or(&asked.subject.id);
+        if !address.contains('@') {
+            return Ok(None);
+        }
+        let Some(id) = inner.slack.lookup_by_email(address).await? else { return Ok(None) };
+        let Ok(user) = SlackUserId::parse(id) else { return Ok(None) };
+        let (standing, _) =
+            inner.people.standing(&user, true, self.now()).await.map_err(|unavailable| unavailable.0)?;
+        let is_member = standing.outsider(&inner.settings.team_id).is_none();
+        let is_them = inner.settings.directory.principal(&user, &standing) == Some(Principal::new(address));
+        Ok((is_member && is_them).then_some(user))
     }
 }

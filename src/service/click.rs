@@ -12,15 +12,15 @@ use serde_json::json;
 
 use super::{CONFLICTS_MAX, Error, Service, fresh_grant_id};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Ballot, Choice, Event, MessageRef, Refusal, State};
+use crate::domain::access_request::{AccessRequest, Ballot, Choice, Event, MessageRef, Refusal, State, Status};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, NotIssued};
 use crate::domain::identity::{EmailMapping, Outsider, Principal, Voter};
-use crate::domain::ids::{SetName, SlackChannelId, SlackUserId};
+use crate::domain::ids::{RequestId, SetName, SlackChannelId, SlackUserId};
 use crate::domain::policy::Ceremony;
 use crate::slack::click::{Foreign, Origin, Press, Submission, origin_refusal};
 use crate::slack::{cards, forms};
-use crate::store::{Button, Change, Commit, Outcome};
+use crate::store::{Button, Change, Commit, Delivery, Outcome};
 
 /// How many refusals of one person are written down within a minute; further ones are only counted.
 const REFUSALS_PER_MINUTE: u32 = 20;
@@ -96,13 +96,20 @@ impl Service {
     pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
         let now = self.now();
         let outcome = match self.check(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await? {
-            Ok(checked) => match press.action.as_str() {
-                "approve" => self.approve(checked, now).await?,
-                "deny" => self.ask_for_a_reason(checked, press, now).await,
-                "revoke" => self.revoke_by_click(checked, now).await?,
-                "details" => self.show_details(&checked, press).await,
-                _ => Err((Some(Box::new(checked.request)), Why::Malformed("unknown button"))),
-            },
+            Ok(checked) => {
+                let stray = self.stray(&checked, now).await?;
+                let acted = match press.action.as_str() {
+                    "approve" => self.approve(checked, now).await?,
+                    "deny" => self.ask_for_a_reason(checked, press, now).await,
+                    "revoke" => self.revoke_by_click(checked, now).await?,
+                    "details" => self.show_details(&checked, press).await,
+                    _ => Err((Some(Box::new(checked.request)), Why::Malformed("unknown button"))),
+                };
+                if let (Err(_), Some((request, message))) = (&acted, stray) {
+                    self.adopt(request, message, now).await?;
+                }
+                acted
+            }
             Err(refused) => Err(refused),
         };
         if let Err((request, why)) = outcome {
@@ -175,27 +182,40 @@ impl Service {
         }
     }
 
-    /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets.
+    /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets. Both questions
+    /// go out together, because Slack waits for three seconds only.
     async fn voter(&self, user: &SlackUserId, request: &AccessRequest, now: Timestamp) -> Result<Voter, Why> {
         let inner = &self.0;
         let maps = inner.settings.directory.email == EmailMapping::Verified;
-        let (standing, mut learnt_at) = inner.people.standing(user, maps, now).await.map_err(|_| Why::SlackDown)?;
+        let (standing, sets) = tokio::join!(inner.people.standing(user, maps, now), self.sets_of(user, request, now));
+        let (standing, standing_at) = standing.map_err(|_| Why::SlackDown)?;
         if let Some(outsider) = standing.outsider(&inner.settings.team_id) {
             return Err(Why::Outsider(outsider));
         }
         let principal = inner.settings.directory.principal(user, &standing).ok_or(Why::Unmapped)?;
         let possible = inner.settings.directory.possible(user, &standing);
+        let (member_of, sets_at) = sets?;
+        Ok(Voter { slack: user.clone(), principal, possible, member_of, learnt_at: standing_at.min(sets_at) })
+    }
+
+    /// The approver sets of a request that somebody is in, as the current policy defines them, and when the
+    /// oldest part of that was learnt. What cannot be asked counts as "not in", and refuses if nothing else is.
+    async fn sets_of(
+        &self,
+        user: &SlackUserId,
+        request: &AccessRequest,
+        now: Timestamp,
+    ) -> Result<(BTreeSet<SetName>, Timestamp), Why> {
         let policy = self.policy();
-        let mut member_of = BTreeSet::<SetName>::new();
-        let mut unknown = false;
+        let (mut member_of, mut learnt_at, mut unknown) = (BTreeSet::new(), now, false);
         for name in request.question.requirements.iter().flat_map(|requirement| &requirement.approvers) {
             let Some(set) = policy.approvers.get(name) else { continue };
             let mut is_in = set.users.contains(user);
-            for group in set.groups.iter().take_while(|_| !member_of.contains(name)) {
+            for group in &set.groups {
                 if is_in {
                     break;
                 }
-                match inner.people.is_member(group, user, now).await {
+                match self.0.people.is_member(group, user, now).await {
                     Ok((answer, at)) => (is_in, learnt_at) = (answer, learnt_at.min(at)),
                     Err(_) => unknown = true,
                 }
@@ -204,11 +224,7 @@ impl Service {
                 member_of.insert(name.clone());
             }
         }
-        if member_of.is_empty() && unknown {
-            Err(Why::SlackDown)
-        } else {
-            Ok(Voter { slack: user.clone(), principal, possible, member_of, learnt_at })
-        }
+        if member_of.is_empty() && unknown { Err(Why::SlackDown) } else { Ok((member_of, learnt_at)) }
     }
 
     async fn approve(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
@@ -259,10 +275,29 @@ impl Service {
         Err(Error::Busy)
     }
 
+    /// A card that the store does not know, of a request that is settled: it was posted and its answer was lost.
+    async fn stray(&self, checked: &Checked, now: Timestamp) -> Result<Option<(RequestId, MessageRef)>, Error> {
+        let Checked { request, button, message, .. } = checked;
+        if button.ts.is_some() || request.status(now) == Status::Pending {
+            return Ok(None);
+        }
+        let known = self.0.store.cards(&request.id).await?.contains(message);
+        Ok((!known).then(|| (request.id.clone(), message.clone())))
+    }
+
+    /// The click came too late, but it says where that card is: from now on it is edited like any other.
+    async fn adopt(&self, request: RequestId, message: MessageRef, now: Timestamp) -> Result<(), Error> {
+        let refresh = Delivery::RefreshCards { channel: message.channel.to_string() };
+        let deliveries = vec![(request.clone(), refresh)];
+        self.0.store.commit(Commit { deliveries, card: Some((request, message)), ..Commit::default() }, now).await?;
+        self.tell(None);
+        Ok(())
+    }
+
     /// Deny… opens a form; whoever may not decide learns so before filling it in.
     async fn ask_for_a_reason(&self, checked: Checked, press: &Press, now: Timestamp) -> Acted {
         let refusal = match checked.request.status(now) {
-            crate::domain::access_request::Status::Pending => checked.request.eligible(&checked.voter).err(),
+            Status::Pending => checked.request.eligible(&checked.voter).err(),
             settled => Some(Refusal::Settled(settled)),
         };
         let stale = (checked.button.shown_version != checked.request.shown_version).then_some(Refusal::OutOfDate);
@@ -354,8 +389,11 @@ impl Service {
             actor: user.clone().map_or(Actor::Service, |user| Actor::Person(user, None)),
             request_id: request.map(|request| request.id.clone()),
             grant_id: None,
-            summary: format!("a click of {who} counted for nothing: {}", why.code()),
-            detail: json!({ "why": why.code(), "team": origin.user.as_ref().and_then(|user| user.team_id.clone()) }),
+            summary: format!("a click of {who} was refused: {}", why.code().replace('_', " ")),
+            detail: json!({
+                "why": why.code(), "team": origin.user.as_ref().and_then(|user| user.team_id.clone()),
+                "shown_version": request.map(|request| request.shown_version), "policy": self.policy().version,
+            }),
         };
         self.0.store.commit(Commit { audit: vec![audit], ..Commit::default() }, now).await?;
         Ok(())

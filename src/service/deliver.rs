@@ -3,7 +3,9 @@
 //! Cards are drawn from the store at the moment they are sent, so a late or repeated delivery shows the truth.
 //! Slack offers no idempotent post: an answer that never came may mean a second card, and both work.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -28,6 +30,26 @@ const LEASE_SECONDS: i64 = 30;
 const ATTEMPTS_MAX: u32 = 20;
 /// The longest pause between two attempts, in milliseconds.
 const PAUSE_MAX_MILLIS: u64 = 60_000;
+
+/// Lanes that wait: Slack's limits and its failures are per channel, so one that fails pauses all of it.
+#[derive(Default)]
+pub(super) struct Pauses(Mutex<HashMap<String, Timestamp>>);
+
+impl Pauses {
+    fn until(&self, lane: &str, now: Timestamp) -> Option<Timestamp> {
+        self.lock().get(lane).copied().filter(|until| *until > now)
+    }
+
+    fn pause(&self, lane: &str, until: Timestamp, now: Timestamp) {
+        let mut all = self.lock();
+        all.retain(|_, until| *until > now);
+        all.insert(lane.to_owned(), until);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// How a delivery went.
 enum Delivered {
@@ -63,18 +85,17 @@ impl Service {
     }
 
     async fn deliver_lane(&self, rows: Vec<Claimed>) -> Result<(), Error> {
-        let mut pause: Option<Duration> = None;
         for row in rows {
             let now = self.now();
-            if let Some(pause) = pause {
+            if let Some(until) = self.0.lanes.until(&row.lane, now) {
                 // Slack asked this lane to wait: that is no failed attempt of the others in it.
-                self.0.store.try_again(&row, false, "the lane waits".to_owned(), later(now, pause)).await?;
+                self.0.store.try_again(&row, false, "the lane waits".to_owned(), until).await?;
                 continue;
             }
             match self.perform(&row, now).await? {
                 Delivered::Done(commit) => self.finish(&row, *commit, now).await?,
                 Delivered::Unneeded => self.finish(&row, Commit::default(), now).await?,
-                Delivered::Failed(error) => pause = self.failed(&row, &error, now).await?,
+                Delivered::Failed(error) => self.failed(&row, &error, now).await?,
             }
         }
         Ok(())
@@ -102,6 +123,10 @@ impl Service {
             // It ended before anybody saw it: a card that nobody can act on is not posted afresh.
             Status::Denied | Status::Expired | Status::Cancelled => return Ok(Delivered::Unneeded),
             Status::Pending | Status::Approved => {}
+        }
+        if !self.cards_in(request, channel).await?.is_empty() {
+            // It was posted, the answer was lost, and a click on it has told us since.
+            return Ok(Delivered::Unneeded);
         }
         let value = random_text();
         self.0.store.mint(&value, request, channel, None, now).await?;
@@ -138,7 +163,14 @@ impl Service {
     }
 
     async fn tell_requester(&self, request: &AccessRequest, grant: Option<&Grant>) -> Result<Delivered, Error> {
-        let Some(user) = self.requester(&request.asked) else { return Ok(Delivered::Unneeded) };
+        let user = match self.requester(&request.asked) {
+            Some(user) => Some(user),
+            None => match self.requester_by_address(&request.asked).await {
+                Ok(user) => user,
+                Err(error) => return Ok(Delivered::Failed(error)),
+            },
+        };
+        let Some(user) = user else { return Ok(Delivered::Unneeded) };
         let message = self.with_facts(request, grant, "", cards::requester_message);
         Ok(match self.0.slack.post(user.as_str(), &message, None).await {
             Ok(_) => Delivered::Unneeded,
@@ -171,28 +203,24 @@ impl Service {
         Ok(())
     }
 
-    /// Puts a failed delivery back, or gives it up. Answers with the pause that its lane must make.
-    async fn failed(&self, row: &Claimed, error: &SlackError, now: Timestamp) -> Result<Option<Duration>, Error> {
+    /// Puts a failed delivery back with a pause for its whole lane, or gives it up.
+    async fn failed(&self, row: &Claimed, error: &SlackError, now: Timestamp) -> Result<(), Error> {
         metrics::counter!("countersign_deliveries_total", "outcome" => "failed").increment(1);
         self.0.slack_fails.store(true, Ordering::Relaxed);
         let code = error.code().to_owned();
         let (counts, pause) = match error {
             SlackError::RateLimited { after } => (false, after.unwrap_or(Duration::from_secs(1))),
             SlackError::Temporary(_) | SlackError::OutcomeUnknown(_) => (true, backoff(row.attempts)),
-            SlackError::Permanent(_) => return self.give_up(row, &code, now).await.map(|()| None),
+            SlackError::Permanent(_) => return self.give_up(row, &code, now).await,
         };
         if row.attempts + 1 >= ATTEMPTS_MAX && counts {
-            self.give_up(row, &code, now).await?;
-        } else {
-            tracing::warn!(
-                error = code,
-                lane = row.lane,
-                attempts = row.attempts + 1,
-                "a delivery waits for another try"
-            );
-            self.0.store.try_again(row, counts, code, later(now, pause)).await?;
+            return self.give_up(row, &code, now).await;
         }
-        Ok(Some(pause))
+        tracing::warn!(error = code, lane = row.lane, attempts = row.attempts + 1, "a delivery waits for another try");
+        let until = later(self.now(), pause);
+        self.0.lanes.pause(&row.lane, until, now);
+        self.0.store.try_again(row, counts, code, until).await?;
+        Ok(())
     }
 
     /// A card that its channel does not take goes to the usual channel; anything else stays as a dead letter.

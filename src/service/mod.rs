@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 use thiserror::Error;
@@ -31,12 +31,15 @@ use crate::domain::policy::Policy;
 use crate::hooks::{Dialect, HookAuth};
 use crate::slack::Slack;
 use crate::slack::people::People;
-use crate::store::{Delivery, Store, StoreError};
+use crate::store::{Delivery, Store};
 
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use operate::{GrantView, RequestView, Revocation};
 pub use waiters::HELD_MAX;
+
+/// What callers of the service see of the store: how a call is named, and what went wrong.
+pub use crate::store::{HookCall, StoreError};
 
 /// How often a unit of work looks again after somebody else was first.
 const CONFLICTS_MAX: usize = 8;
@@ -98,6 +101,8 @@ struct Inner {
     draining: watch::Sender<bool>,
     refusals: click::Refusals,
     slack_fails: AtomicBool,
+    lanes: deliver::Pauses,
+    probed: tokio::sync::Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
 impl Error {
@@ -147,6 +152,8 @@ impl Service {
             draining: watch::Sender::new(false),
             refusals: click::Refusals::default(),
             slack_fails: AtomicBool::new(false),
+            lanes: deliver::Pauses::default(),
+            probed: tokio::sync::Mutex::new(None),
         })))
     }
 

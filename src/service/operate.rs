@@ -1,7 +1,7 @@
 //! What operators can do: look, and revoke. Nothing here approves: there is one decision path.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ use crate::store::{Chained, Change, Commit, DeadLetter, Outcome, StoreError};
 
 /// A write that takes longer than this does not work.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// Anybody may ask for the health; the disk is asked no more often than this.
+pub(super) const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// An access request as operators see it.
 #[derive(Debug, Serialize)]
@@ -166,17 +168,24 @@ impl Service {
         bind: Option<(String, MessageRef)>,
         now: Timestamp,
     ) -> Result<Result<bool, NotIssued>, Error> {
-        let cooldown = self.policy().limits.denial_cooldown;
-        let step = match grant.revoke(by, reason, cooldown, now) {
+        // What the service ends by itself is nobody's no: nothing cools down.
+        let by_itself = by == Actor::Service;
+        let cooldown = if by_itself { 0 } else { self.policy().limits.denial_cooldown };
+        let mut step = match grant.revoke(by, reason, cooldown, now) {
             Ok(step) => step,
             Err(over) => return Ok(Err(over)),
         };
+        if by_itself {
+            step.cooldowns.clear();
+        }
         let deliveries = request.map(|request| self.deliveries(request, &step.effects)).unwrap_or_default();
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),
             cooldowns: step.cooldowns,
             audit: vec![step.audit],
             deliveries,
+            // A card whose post was never answered becomes known by this click, and is edited like any other.
+            card: request.zip(bind.as_ref()).map(|(request, (_, message))| (request.id.clone(), message.clone())),
             bind,
             ..Commit::default()
         };
@@ -261,8 +270,16 @@ impl Service {
     /// # Errors
     /// What keeps it from working.
     pub async fn writing_works(&self) -> Result<(), StoreError> {
+        let mut last = self.0.probed.lock().await;
+        if let Some((at, outcome)) = last.as_ref()
+            && at.elapsed() < PROBE_EVERY
+        {
+            return outcome.clone();
+        }
         let deadline = tokio::time::timeout(PROBE_DEADLINE, self.0.store.probe(self.now()));
-        deadline.await.unwrap_or_else(|_| Err(StoreError::Database("a write took too long".to_owned())))
+        let outcome = deadline.await.unwrap_or_else(|_| Err(StoreError::Database("a write took too long".to_owned())));
+        *last = Some((Instant::now(), outcome.clone()));
+        outcome
     }
 
     /// What does not work although calls are answered.

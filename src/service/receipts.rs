@@ -4,7 +4,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -103,15 +103,23 @@ fn public(key: &Ed25519KeyPair) -> Value {
 fn make(path: &Path) -> anyhow::Result<Vec<u8>> {
     let random = aws_lc_rs::rand::SystemRandom::new();
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| anyhow::anyhow!("no random numbers"))?;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("{} cannot be made", path.display()))?;
-    file.write_all(pkcs8.as_ref())?;
-    file.sync_all()?;
+    // Filled under another name first: a kill in between must not leave half a key, which no start could use.
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let unfinished = PathBuf::from(name);
+    fill(&unfinished, pkcs8.as_ref()).with_context(|| format!("{} cannot be made", unfinished.display()))?;
+    std::fs::rename(&unfinished, path).with_context(|| format!("{} cannot be made", path.display()))?;
     Ok(pkcs8.as_ref().to_vec())
+}
+
+fn fill(path: &Path, key: &[u8]) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(key)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

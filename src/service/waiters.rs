@@ -4,6 +4,7 @@
 //! Waking says nothing but "look again": the truth is in the store.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -15,7 +16,13 @@ pub const HELD_MAX: usize = 100_000;
 
 /// The registry.
 #[derive(Clone, Default)]
-pub struct Waiters(Arc<Mutex<HashMap<RequestId, watch::Sender<()>>>>);
+pub struct Waiters(Arc<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    held: AtomicUsize,
+    by_request: Mutex<HashMap<RequestId, watch::Sender<()>>>,
+}
 
 /// One held call. Dropping it (the caller went away) leaves nothing behind.
 pub struct Waiter {
@@ -28,6 +35,7 @@ impl Waiters {
     /// Waits for news of an access request, from now on.
     pub fn subscribe(&self, id: &RequestId) -> Waiter {
         let woken = self.lock().entry(id.clone()).or_insert_with(|| watch::Sender::new(())).subscribe();
+        self.0.held.fetch_add(1, Ordering::Relaxed);
         Waiter { id: id.clone(), woken, waiters: self.clone() }
     }
 
@@ -40,11 +48,11 @@ impl Waiters {
 
     /// How many calls are held.
     pub fn held(&self) -> usize {
-        self.lock().values().map(watch::Sender::receiver_count).sum()
+        self.0.held.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, watch::Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.by_request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,6 +66,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
+        self.waiters.0.held.fetch_sub(1, Ordering::Relaxed);
         let mut all = self.waiters.lock();
         if all.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
             all.remove(&self.id);

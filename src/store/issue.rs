@@ -10,11 +10,11 @@ use sqlx::{Row, SqliteConnection};
 
 use super::audit::Head;
 use super::writer::Writing;
-use super::{HookCall, StoreError, rows};
+use super::{Delivery, HookCall, StoreError, outbox, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::AuditEntry;
 use crate::domain::grant::SAME_USE_SECONDS;
-use crate::domain::ids::GrantId;
+use crate::domain::ids::{GrantId, RequestId};
 use crate::domain::token_request::Fingerprint;
 
 /// A token that is about to be issued.
@@ -30,6 +30,8 @@ pub struct Issue {
     pub token_expires_at: Timestamp,
     /// What is written down.
     pub audit: AuditEntry,
+    /// What is to be told outside, about which access request, if this use turns out to be the last one.
+    pub when_used_up: Vec<(RequestId, Delivery)>,
     /// Now.
     pub at: Timestamp,
 }
@@ -75,9 +77,15 @@ pub(super) async fn write(
     let mut results = Vec::with_capacity(issues.len());
     let mut entries = Vec::with_capacity(issues.len());
     for issue in issues {
+        let left_before = uses_left(&grants, issue);
         let outcome = judge(issue, &mut grants, &mut calls);
         if outcome == Issued::Recorded {
             entries.push(chain(head, &issue.audit)?);
+        }
+        if left_before == Some(1) && uses_left(&grants, issue) == Some(0) {
+            for (request, delivery) in &issue.when_used_up {
+                outbox::insert(conn, request, delivery, issue.at).await?;
+            }
         }
         results.push(Ok(outcome));
     }
@@ -85,6 +93,11 @@ pub(super) async fn write(
     save_calls(conn, &calls).await?;
     save_audit(conn, entries).await?;
     Ok(results)
+}
+
+fn uses_left(grants: &HashMap<String, GrantNow>, issue: &Issue) -> Option<i64> {
+    let grant = grants.get(issue.grant.as_str())?;
+    grant.max_uses.map(|most| most - grant.used)
 }
 
 /// The claim: what reading allowed a moment ago is checked again here, where nobody else can write.
@@ -191,7 +204,7 @@ async fn save_grants(conn: &mut SqliteConnection, grants: &HashMap<String, Grant
     sqlx::query(
         "UPDATE grants SET used = v.used, last_use_at = v.last_use_at, last_use_fingerprint = v.fingerprint,
                 last_token_expires_at = v.token,
-                due_at = CASE WHEN max_uses IS NOT NULL AND v.used >= max_uses THEN v.last_use_at ELSE expires_at END
+                due_at = expires_at
          FROM (SELECT value ->> 0 AS id, value ->> 1 AS used, value ->> 2 AS last_use_at, value ->> 3 AS fingerprint,
                       value ->> 4 AS token FROM json_each($1)) AS v
          WHERE grants.id = v.id",

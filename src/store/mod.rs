@@ -11,6 +11,8 @@ mod outbox;
 mod read;
 mod rows;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::File;

@@ -1,7 +1,9 @@
 //! The outbox: what is to be told outside, committed with the state that it speaks of.
 //!
-//! Rows of one lane (a channel, or a person) and one access request go out strictly in order. A row is claimed
-//! with a lease; finishing it needs that lease, so a worker that was too slow cannot undo its successor's work.
+//! Of one lane (a channel, or a requester) a single row is under way at any time, so a kill leaves at
+//! most one message of it whose fate is not known, and Slack's limit per channel holds. Rows of one access request
+//! in one lane go out strictly in order. A row is claimed with a lease; finishing it needs that lease, so a worker
+//! that was too slow cannot undo its successor's work.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, SqliteConnection};
@@ -36,11 +38,11 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// Its lane: deliveries of one lane do not overtake one another.
-    pub fn lane(&self) -> &str {
+    /// Its lane, a channel or a requester: deliveries of one lane do not overtake one another, and wait together.
+    fn lane<'a>(&'a self, request: &'a RequestId) -> &'a str {
         match self {
             Self::PostCard { channel } | Self::RefreshCards { channel } | Self::NoteInThread { channel, .. } => channel,
-            Self::TellRequester => "requester",
+            Self::TellRequester => request.as_str(),
         }
     }
 }
@@ -88,7 +90,7 @@ pub(super) async fn insert(
     sqlx::query(
         "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at) VALUES ($1, $2, $3, 'ready', $4, $4)",
     )
-    .bind(delivery.lane())
+    .bind(delivery.lane(request))
     .bind(request.as_str())
     .bind(rows::json(delivery)?)
     .bind(now.timestamp_millis())
@@ -98,7 +100,7 @@ pub(super) async fn insert(
 }
 
 impl Store {
-    /// Takes the next due row of each (lane, access request), at most `most`, for `lease_seconds`.
+    /// Takes the next due row of each lane of which none is under way, at most `most`, for `lease_seconds`.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -114,12 +116,17 @@ impl Store {
             .write(move |w| {
                 Box::pin(async move {
                     let found = sqlx::query(
-                        "UPDATE outbox SET lease_until = $1, lease = $2 WHERE id IN (
-                           SELECT o.id FROM outbox AS o
-                           WHERE o.state = 'ready' AND o.not_before <= $3 AND o.lease_until <= $3
-                             AND NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.state = 'ready'
-                               AND earlier.request_id = o.request_id AND earlier.lane = o.lane AND earlier.id < o.id)
-                           ORDER BY o.id LIMIT $4)
+                        "WITH lanes AS (SELECT DISTINCT lane FROM outbox WHERE state = 'ready'),
+                         free AS (SELECT lane FROM lanes WHERE NOT EXISTS (SELECT 1 FROM outbox AS held
+                           WHERE held.state = 'ready' AND held.lane = lanes.lane AND held.lease IS NOT NULL
+                             AND held.lease_until > $3)),
+                         next AS (SELECT (SELECT o.id FROM outbox AS o
+                             WHERE o.state = 'ready' AND o.lane = free.lane AND o.not_before <= $3
+                               AND NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.state = 'ready'
+                                 AND earlier.request_id = o.request_id AND earlier.lane = o.lane AND earlier.id < o.id)
+                             ORDER BY o.id LIMIT 1) AS id FROM free)
+                         UPDATE outbox SET lease_until = $1, lease = $2 WHERE id IN (
+                           SELECT id FROM next WHERE id IS NOT NULL ORDER BY id LIMIT $4)
                          RETURNING id, lane, request_id, body, attempts",
                     )
                     .bind(at + lease_seconds * 1_000)
@@ -172,9 +179,16 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn next_delivery_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        let row = sqlx::query("SELECT min(max(not_before, lease_until)) AS at FROM outbox WHERE state = 'ready'")
-            .fetch_one(self.readers())
-            .await?;
+        // What stands behind another row of its access request is not due before that one, and nothing of a lane
+        // is due while a row of it is under way.
+        let row = sqlx::query(
+            "WITH heads AS (SELECT lane, min(id), not_before, lease_until FROM outbox WHERE state = 'ready'
+               GROUP BY request_id, lane),
+             lanes AS (SELECT min(not_before) AS due, max(lease_until) AS held FROM heads GROUP BY lane)
+             SELECT min(max(due, held)) AS at FROM lanes",
+        )
+        .fetch_one(self.readers())
+        .await?;
         let at: Option<i64> = row.try_get("at")?;
         at.map(|millis| rows::time("outbox", "next", millis)).transpose()
     }

@@ -49,13 +49,15 @@ macro_rules! select_request {
 }
 
 impl Store {
-    /// The live grants with this coverage key that have not ended at `now`, the longest-lasting first.
+    /// The live grants with this coverage key that have not ended at `now`: those that people approved first,
+    /// then the longest-lasting.
     ///
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
     pub async fn live_grants(&self, key: &CoverageKey, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
         let found = sqlx::query(
-            "SELECT * FROM grants WHERE coverage = $1 AND state = 'live' AND expires_at > $2 ORDER BY expires_at DESC LIMIT 32",
+            "SELECT * FROM grants WHERE coverage = $1 AND state = 'live' AND expires_at > $2
+             ORDER BY request_id IS NULL, expires_at DESC LIMIT 32",
         )
         .bind(&key.0)
         .bind(now.timestamp_millis())

@@ -71,7 +71,10 @@ function drawPanes() {
 }
 
 for (const button of document.querySelectorAll(".panes button")) {
-  button.addEventListener("click", () => openPane(button.dataset.pane));
+  button.addEventListener("click", () => {
+    openPane(button.dataset.pane);
+    if (matchMedia("(max-width: 759px)").matches) byId(button.dataset.pane).scrollIntoView({ block: "start" });
+  });
 }
 
 // ---- start --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ export const blocks = (list, doing) => (list ?? []).map((block) => drawBlock(blo
 
 function drawBlock(block, doing) {
   switch (block.type) {
-    case "header": return h("p", { class: "b-header", role: "heading", "aria-level": "4" }, textObject(block.text));
+    case "header": return h("p", { class: "b-header", role: "heading", "aria-level": "3" }, textObject(block.text));
     case "section": return section(block, doing);
     case "rich_text": return h("div", { class: "b-rich" }, richText(block));
     case "context": return context(block);

@@ -4,7 +4,8 @@
 import { confirmed } from "./blockkit.js";
 import { announce, byId, clockwork, copies, glow, h, icon, inWords, keyed, now, ticks, timeOfDay, toast } from "./dom.js";
 import { openPolicy } from "./policy.js";
-import { post, refresh, store, stored, whyNot, world } from "./world.js";
+import { pendingCards } from "./slack.js";
+import { openPane, openTab, post, refresh, store, stored, whyNot, world } from "./world.js";
 
 /** What can be typed; the rest of a card's body goes along as it is. */
 const FIELDS = [
@@ -15,6 +16,7 @@ const FIELDS = [
   { name: "reason", label: "Reason", wide: true },
   { name: "expires_in", label: "For how long", unit: "seconds", numeric: true },
   { name: "wait", label: "Hold the call for", unit: "seconds", numeric: true },
+  { name: "binding_message", label: "Number to match", hint: "What the client shows; some rules ask for it" },
 ];
 
 /** What would be asked now. */
@@ -44,8 +46,7 @@ function drawPreset(preset) {
   const radio = h("input", { type: "radio", name: "preset", value: preset.id, onchange: () => choose(preset.id) });
   return h("label", { class: "preset", "data-testid": `preset-${preset.id}` },
     radio, h("span", { class: "drawing" }, icon(DRAWINGS[preset.who] ?? "terminal")),
-    h("span", { class: "preset-words" }, h("span", { class: "title" }, preset.title), h("code", {}, preset.body?.scope ?? "")),
-    h("span", { class: "tag" }, preset.who));
+    h("span", { class: "title" }, preset.title), h("span", { class: "tag" }, preset.who));
 }
 
 function drawField({ name, label, hint, unit, numeric, wide }) {
@@ -62,10 +63,10 @@ function drawField({ name, label, hint, unit, numeric, wide }) {
 export function choose(id) {
   const preset = world.presets.find((one) => one.id === id);
   if (!preset) return;
-  const { client_id, subject, scope, audience, reason, expires_in, ...rest } = preset.body ?? {};
+  const { client_id, subject, scope, audience, reason, binding_message, expires_in, ...rest } = preset.body ?? {};
   form.preset = id;
   form.rest = rest;
-  form.fields = { client_id, subject, scope, audience: [audience ?? []].flat().join(" "), reason, expires_in, wait: preset.wait };
+  form.fields = { client_id, subject, scope, audience: [audience ?? []].flat().join(" "), reason, binding_message, expires_in, wait: preset.wait };
   showFields();
   store("form", form);
 }
@@ -84,13 +85,13 @@ function showFields() {
 
 /** The body in the generic dialect. What is not a number is sent as it was typed: the server says no. */
 function body() {
-  const { client_id, subject, scope, audience, reason, expires_in } = form.fields;
+  const { client_id, subject, scope, audience, reason, binding_message, expires_in } = form.fields;
   const text = (value) => (String(value ?? "").trim() === "" ? undefined : String(value).trim());
   const places = text(audience)?.split(/[\s,]+/);
   const number = (value) => (text(value) === undefined || !/^\d+$/.test(text(value)) ? text(value) : Number(text(value)));
   const all = {
     grant_type: "client_credentials", ...form.rest, client_id: text(client_id), subject: text(subject), scope: text(scope),
-    audience: places, expires_in: number(expires_in), reason: text(reason),
+    audience: places, expires_in: number(expires_in), reason: text(reason), binding_message: text(binding_message),
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
@@ -100,7 +101,7 @@ const wait = () => Math.max(0, Math.min(55, Number.parseInt(form.fields.wait, 10
 function showWords() {
   const asked = body();
   const lasts = Number(asked.expires_in) > 0 ? ` · ${inWords(asked.expires_in)}` : "";
-  byId("typed-words").textContent = `${asked.client_id ?? "no client"} for ${asked.subject ?? "itself"}${lasts}`;
+  byId("typed-words").replaceChildren(h("code", {}, asked.scope ?? "no scope"), ` for ${asked.subject ?? "the client itself"}${lasts}`);
   byId("ask-note").textContent = wait() > 0 ? `Held for up to ${wait()} s while people decide.` : "Answered at once.";
   showCurl(asked);
 }
@@ -142,16 +143,18 @@ export function draw() {
   byId("no-calls").hidden = calls.length > 0;
   keyed(byId("calls"), calls, {
     key: (call) => call.id,
-    sign: (call) => JSON.stringify([call, fate(call), ruleOf(call)]),
+    sign: (call) => JSON.stringify([call, fate(call), ruleOf(call), cardOf(call)?.message.ts, decidedSince(call)]),
     make: drawCall,
     arrived: (element) => {
       for (const fold of byId("calls").querySelectorAll("details[data-keep=answer]")) if (!element.contains(fold)) fold.open = false;
       glow(element, "arrived");
+      element.scrollIntoView({ block: "nearest" });
     },
     changed: (element, call) => {
       if (call.state === "waiting" || answeredBefore.has(call.id)) return;
       answeredBefore.add(call.id);
       glow(element);
+      element.scrollIntoView({ block: "nearest" });
       announce(`Call ${call.id}: ${outcome(call).say}. ${explained(call)}`);
     },
   });
@@ -164,6 +167,12 @@ function fate(call) {
   return entry ? { kind: entry.kind.split(".")[1], at: entry.at } : null;
 }
 
+/** The card that this call seems to wait for. */
+function cardOf(call) {
+  if (call.state !== "waiting") return undefined;
+  return pendingCards().find(({ message }) => JSON.stringify(message.blocks).includes(call.body?.client_id));
+}
+
 /** How the call went, in two words and a colour. */
 function outcome(call) {
   if (call.state === "waiting") return { css: "waiting", say: "waiting" };
@@ -174,10 +183,17 @@ function outcome(call) {
   return { css: "refused", say: decision ?? call.answer?.title ?? "refused" };
 }
 
+/** What became of the request after this call had to be answered "pending". */
+function decidedSince(call) {
+  const id = call.status === 202 && call.answer?.request_id;
+  const entry = id && world.audit.findLast((one) => one.request_id === id && /^request\.(approved|denied|expired|cancelled)$/.test(one.kind));
+  return entry ? `Since then the request was ${entry.kind.split(".")[1]}. Retry, and the server gets that answer.` : undefined;
+}
+
 function explained(call) {
   const answer = call.answer ?? {};
   if (call.state === "failed") return call.why ?? "";
-  if (call.status === 202) return "Nobody has decided yet. Asking again joins the same request; it does not ask people twice.";
+  if (call.status === 202) return decidedSince(call) ?? "Nobody has decided yet. Asking again joins the same request; it does not ask people twice.";
   return answer.error_description ?? answer.detail ?? "";
 }
 
@@ -189,7 +205,7 @@ function drawCall(call) {
     h("div", { class: "call-head" },
       h("span", { class: "call-name" }, h("strong", {}, body.client_id ?? "?"), body.subject ? ` for ${body.subject}` : ""),
       h("span", { class: "pill" }, call.status !== undefined && h("b", {}, call.status), say)),
-    h("p", { class: "call-facts" }, `#${call.id} · ${timeOfDay(call.at)}`, took && ` · answered after ${took}`),
+    h("p", { class: "call-facts" }, `#${call.id} · ${timeOfDay(call.at)}`, took && ` · answered after ${took}`, body.binding_message && h("span", {}, " · number to match: ", h("strong", {}, body.binding_message))),
     scopes(call),
     call.state === "waiting" && hanging(call),
     explained(call) && h("p", { class: "explained" }, explained(call)),
@@ -226,7 +242,18 @@ function hanging(call) {
   const begun = Date.parse(call.at);
   const bar = h("span", { class: "bar-fill" });
   const line = h("p", { class: "hang-words" });
-  return ticks(h("div", { class: "hanging", "data-testid": "hanging" }, h("span", { class: "breath", "aria-hidden": "true" }, h("i"), h("i"), h("i")), line, h("span", { class: "bar", "aria-hidden": "true" }, bar)), () => {
+  const card = cardOf(call);
+  const channel = world.state?.channels?.find((one) => one.id === card?.tab)?.name;
+  const see = () => {
+    openTab(card.tab);
+    openPane("slack");
+    document.querySelector(`[data-ts="${card.message.ts}"] button`)?.focus();
+  };
+  const hung = h("div", { class: "hanging", "data-testid": "hanging" },
+    h("span", { class: "breath", "aria-hidden": "true" }, h("i"), h("i"), h("i")), line,
+    h("span", { class: "bar", "aria-hidden": "true" }, bar),
+    channel && h("button", { type: "button", class: "link", "data-focus": "see", onclick: see }, `People are asked in #${channel}`));
+  return ticks(hung, () => {
     const gone = Math.max(0, now() - begun);
     line.textContent = call.wait > 0 ? `The call hangs: ${clockwork(gone)} of at most ${call.wait} s` : `Waiting for ${clockwork(gone)}`;
     bar.style.setProperty("width", `${Math.min(100, (gone / 1000 / Math.max(1, call.wait)) * 100)}%`);
@@ -239,8 +266,8 @@ function lifetimes(call) {
   const { expires_at, grant_expires_at } = call.answer;
   const gone = fate(call);
   return h("div", { class: "lifetimes" },
-    expires_at && lifetime("Token", call, expires_at, gone ? "the server was told to revoke it" : ""),
-    grant_expires_at && (gone ? h("p", { class: "lifetime over" }, h("span", { class: "what" }, "Grant"), h("span", {}, `${gone.kind} ${timeOfDay(gone.at)}`)) : lifetime("Grant", call, grant_expires_at, "")));
+    expires_at && lifetime("Token", call, expires_at, gone ? "no new one is issued" : ""),
+    grant_expires_at && (gone ? h("p", { class: "lifetime past" }, h("span", { class: "what" }, "Grant"), h("span", {}, `${gone.kind} ${timeOfDay(gone.at)}`)) : lifetime("Grant", call, grant_expires_at, "")));
 }
 
 function lifetime(what, call, until, note) {
@@ -249,7 +276,7 @@ function lifetime(what, call, until, note) {
   const bar = h("span", { class: "bar-fill" });
   return ticks(h("p", { class: "lifetime", title: `until ${timeOfDay(until)}` }, h("span", { class: "what" }, what), words, h("span", { class: "bar", "aria-hidden": "true" }, bar)), (element) => {
     const left = to - now();
-    element.classList.toggle("over", left <= 0 || note !== "");
+    element.classList.toggle("past", left <= 0 || note !== "");
     words.textContent = left <= 0 ? `ended ${timeOfDay(until)}` : `${clockwork(left)} left${note && `; ${note}`}`;
     bar.style.setProperty("width", `${Math.max(0, Math.min(100, (left / Math.max(1, to - from)) * 100))}%`);
   });

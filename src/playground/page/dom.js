@@ -53,10 +53,11 @@ export function keyed(parent, items, { key, sign, make, arrived, changed }) {
       if (!first) arrived?.(kept.element, item);
     } else if (kept.said !== said) {
       const element = make(item);
-      if (kept.element === place) place = place.nextElementSibling;
       const carry = carryOver(kept.element, element);
       kept.element.replaceWith(element);
       carry();
+      // Moving an element takes the focus away, so it stays where it is.
+      if (kept.element === place) place = element;
       kept = { said, element };
       changed?.(element, item);
     }
@@ -89,7 +90,7 @@ export function glow(element, css = "changed") {
   element.classList.remove(css);
   void element.offsetWidth; // starts the animation anew
   element.classList.add(css);
-  element.addEventListener("animationend", () => element.classList.remove(css), { once: true });
+  setTimeout(() => element.classList.remove(css), 2400);
 }
 
 /** Tells a screen reader, politely. */

@@ -3,7 +3,7 @@
 
 import { choose } from "./client.js";
 import { announce, byId, h, icon, keyed, now } from "./dom.js";
-import { cardState } from "./slack.js";
+import { cardState, pendingCards } from "./slack.js";
 import { become, openPane, openTab, store, stored, world } from "./world.js";
 
 /** What is kept for this browser tab: which steps are done, and what the two longer ones have seen. */
@@ -26,13 +26,22 @@ function waiting() {
   return entries("request.opened").map((entry) => entry.request_id).filter((id) => !settled.has(id));
 }
 
-/** The newest card that waits for a decision: `{tab, ts}`. */
-function pendingCard() {
-  const all = Object.entries(world.state?.messages ?? {}).flatMap(([tab, list]) => list.map((message) => ({ tab, message })));
-  const cards = all.filter(({ tab, message }) => !tab.startsWith("D") && !message.thread_ts && cardState(message) === "pending");
-  const newest = cards.sort((a, b) => Number(b.message.ts) - Number(a.message.ts))[0];
-  return newest && { tab: newest.tab, ts: newest.message.ts };
+const pendingCard = () => pendingCards()[0];
+
+/**
+ * The first of these presets whose client had nothing decided lately: a standing grant or a cool-down
+ * would answer the others without asking anybody.
+ */
+function untouched(...ids) {
+  const all = ids.map((id) => world.presets.find((one) => one.id === id)).filter(Boolean);
+  const decided = world.audit.filter((entry) => /^(request\.(approved|denied)|grant\.revoked)$/.test(entry.kind) && now() - at(entry) < 30 * 60_000);
+  const about = (entry) => JSON.stringify([entry, world.audit.find((one) => one.kind === "request.opened" && one.request_id === entry.request_id)]);
+  return all.find((one) => !decided.some((entry) => about(entry).includes(one.body?.client_id))) ?? all[0] ?? world.presets[0];
 }
+
+const refund = () => untouched("alice-refund", "build-refund", "agent-refund");
+const whileAway = () => untouched("build-refund", "agent-refund", "alice-refund");
+const inBetween = () => untouched("agent-refund", "build-refund", "alice-refund");
 
 const wasFree = () => entries("grant.allowed").length > 0;
 
@@ -78,9 +87,8 @@ function restartSurvived() {
 
 // ---- where to lead ------------------------------------------------------------------------------
 
-const preset = (id, nth) => (world.presets.find((one) => one.id === id) ?? world.presets[nth])?.id;
 const somebody = (id, kind) => (world.state?.people?.find((person) => person.id === id) ?? world.state?.people?.find((person) => person.kind === kind))?.id;
-const toAsk = (id, nth) => ({ pane: "client", preset: preset(id, nth), find: () => byId("ask") });
+const toAsk = (preset) => ({ pane: "client", preset: preset?.id, find: () => byId("ask") });
 const toPlug = () => ({ pane: document.body.dataset.pane, find: () => byId("plug") });
 
 /** The card's button that begins with `words`, as seen by `person`. */
@@ -88,7 +96,7 @@ function toCard(person, words) {
   const card = pendingCard();
   return {
     pane: "slack", person, tab: card?.tab,
-    find: () => buttonOf(card && `article[data-ts="${card.ts}"]`, words) ?? byId("channel"),
+    find: () => buttonOf(card && `article[data-ts="${card.message.ts}"]`, words) ?? byId("channel"),
   };
 }
 
@@ -121,25 +129,25 @@ const STEPS = [
     id: "read", short: "A free read", title: "An allowed read is answered at once",
     done: wasFree,
     hint: () => "Alice’s CLI asks to read invoices. A rule allows that, so nobody is asked and the answer comes within milliseconds.",
-    lead: () => toAsk("alice-read", 0),
+    lead: () => toAsk(world.presets.find((one) => one.id === "alice-read") ?? world.presets[0]),
   },
   {
     id: "ask", short: "A refund waits", title: "A refund waits for Bob",
     done: () => entries("request.opened").length > 0,
     hint: () => "The same CLI asks for refunds. The call hangs while a card is posted in Slack, and a person decides.",
-    lead: () => toAsk("alice-refund", 1),
+    lead: () => toAsk(refund()),
   },
   {
     id: "outsider", short: "Eve is refused", title: "Eve’s click is refused",
     done: outsiderRefused,
-    hint: () => needsCard("Eve is from another company, in the same channel. She sees the card and its buttons. Become Eve and press Approve: only she sees the refusal, and it is on record."),
-    lead: () => (pendingCard() ? toCard(somebody("U0EVE", "outsider"), "approve") : toAsk("alice-refund", 1)),
+    hint: () => needsCard("Eve is of another company, but in the channel. Be Eve and press Approve: only she sees the refusal, and it is on record."),
+    lead: () => (pendingCard() ? toCard(somebody("U0EVE", "outsider"), "approve") : toAsk(refund())),
   },
   {
     id: "approve", short: "Bob approves", title: "Bob approves, and the call is answered",
     done: () => entries("request.approved").length > 0,
     hint: () => needsCard("Be Bob, a payments lead, and approve. The card changes in place; the call that hangs gets its answer in the same moment."),
-    lead: () => (pendingCard() ? toCard(bob(), "approve") : toAsk("alice-refund", 1)),
+    lead: () => (pendingCard() ? toCard(bob(), "approve") : toAsk(refund())),
   },
   {
     id: "retry", short: "No second question", title: "The retry is answered without asking again",
@@ -157,23 +165,23 @@ const STEPS = [
     id: "plug", short: "Slack goes down", title: "Slack goes away, and nothing is lost",
     done: plugSurvived,
     hint: () => {
-      if (!isPlugged()) return plugAsked() ? "The request is safe in the database. Now plug Slack back in, and watch the card arrive." : "Slack is gone. Now let the nightly build ask; nothing can be posted, and nothing is forgotten.";
+      if (!isPlugged()) return plugAsked() ? "The request is safe in the database. Now plug Slack back in, and watch the card arrive." : `Slack is gone. Now ask: “${whileAway()?.title}”. Nothing can be posted, and nothing is forgotten.`;
       if (memory.plug.back && !plugAsked()) return "Nothing was asked while Slack was away. Pull the plug again, ask, and plug it back in.";
-      return memory.plug.back ? "Slack is back. The card is on its way." : "Pull Slack’s plug, let the nightly build ask, and plug it back in. The card is posted late, but it is posted.";
+      return memory.plug.back ? "Slack is back. The card is on its way." : "Pull Slack’s plug, ask for something, and plug it back in. The card is posted late, but it is posted.";
     },
-    lead: () => (isPlugged() || plugAsked() ? toPlug() : toAsk("build-refund", 2)),
+    lead: () => (isPlugged() || plugAsked() ? toPlug() : toAsk(whileAway())),
   },
   {
-    id: "restart", short: "A restart", title: "The service restarts in mid-request, and nothing is lost",
+    id: "restart", short: "A restart", title: "A restart in mid-request loses nothing",
     done: restartSurvived,
     hint: () => {
       const open = (memory.restart.held ?? []).some((id) => waiting().includes(id));
       if (open) return "The service is back on the same database. The card from before the restart is still good: decide on it. Then Retry the call.";
-      return waiting().length > 0 ? "Something waits for a decision. Restart the service now." : "Let the AI agent ask, and restart the service while the call hangs.";
+      return waiting().length > 0 ? "Something waits for a decision. Restart the service now." : `Ask: “${inBetween()?.title}”. Then restart the service while the call hangs.`;
     },
     lead: () => {
       if ((memory.restart.held ?? []).some((id) => waiting().includes(id))) return toCard(bob(), "approve");
-      return waiting().length > 0 ? { pane: document.body.dataset.pane, find: () => byId("restart") } : toAsk("agent-refund", 4);
+      return waiting().length > 0 ? { pane: document.body.dataset.pane, find: () => byId("restart") } : toAsk(inBetween());
     },
   },
 ];
@@ -183,6 +191,8 @@ const STEPS = [
 /** Checks off what happened and draws the path. */
 export function draw() {
   if (!world.state) return;
+  // Nothing was ever asked here: this is another demo than the one that was walked through.
+  if (world.audit.length === 0 && calls().length === 0) Object.assign(memory, { since: 0, done: {}, plug: isPlugged() ? {} : memory.plug, restart: {} });
   for (const step of STEPS) {
     if (!step.done() || memory.done[step.id]) continue;
     memory.done[step.id] = true;
@@ -206,7 +216,7 @@ function drawPath(shown, next) {
       h("div", { class: "path-words" },
         h("p", { class: "path-count" }, `${count} of ${STEPS.length}`, h("progress", { max: STEPS.length, value: count, "aria-label": "Steps done" })),
         h("h2", { id: "guide-title" }, shown ? shown.title : "You have seen the whole story"),
-        h("p", { class: "path-hint", "data-testid": "guide-hint" }, shown ? shown.hint() : "Now play: be Greg the guest, deny with a reason, let CI export customers, or let two people decide on one thing.")),
+        h("p", { class: "path-hint", "data-testid": "guide-hint" }, shown ? shown.hint() : "Now play: be Greg the guest, deny with a reason, let CI export customers, or type a request of your own under Details.")),
       h("div", { class: "path-buttons" },
         shown && h("button", { type: "button", class: "primary", "data-testid": "show-me", "data-focus": "show-me", onclick: () => lead(shown) }, "Show me"),
         count > 0 && h("button", { type: "button", class: "link", "data-focus": "over", onclick: startOver }, "Start over"))),
@@ -218,12 +228,12 @@ function drawStep(step, index, shown, next) {
   return h("li", { class: done ? "done" : step === next ? "next" : "" },
     h("button", {
       type: "button", "data-testid": `step-${step.id}`, "data-done": String(done), "data-focus": `step ${step.id}`, "aria-current": step === shown ? "step" : undefined,
-      "aria-label": `Step ${index + 1}: ${step.title}${done ? ", done" : ""}`,
       onclick: () => {
         chosen = step.id;
         draw();
       },
-    }, h("span", { class: "ring" }, done ? icon("check") : String(index + 1)), h("span", { class: "short" }, step.short)));
+    }, h("span", { class: "ring", "aria-hidden": "true" }, done && icon("check")), h("span", { class: "short" }, step.short),
+    h("span", { class: "sr" }, `. Step ${index + 1}: ${step.title}${done ? ", done" : ""}`)));
 }
 
 function startOver() {

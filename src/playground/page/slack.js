@@ -20,7 +20,7 @@ export function draw() {
 
 // ---- who looks ----------------------------------------------------------------------------------
 
-const KINDS = { outsider: "other workspace", guest: "guest" };
+const KINDS = { outsider: "outsider", guest: "guest" };
 
 function drawPeople() {
   const people = world.state.people.filter((person) => person.kind !== "bot");
@@ -31,11 +31,11 @@ function drawPeople() {
       h("input", { type: "radio", name: "person", value: person.id, "data-focus": person.id, onchange: () => become(person.id) }),
       avatar(person),
       h("span", { class: "who" }, person.name.split(" ")[0]),
-      h("span", { class: "role" }, KINDS[person.kind] ?? person.title ?? "")),
+      KINDS[person.kind] && h("span", { class: "role" }, KINDS[person.kind])),
   });
   for (const radio of byId("people").querySelectorAll("input")) radio.checked = radio.value === world.person;
   const you = world.state.you;
-  byId("person-note").textContent = [you?.name, you?.note].filter(Boolean).join(": ");
+  byId("person-note").replaceChildren("You are ", h("strong", {}, you?.name ?? world.person), you?.title ? `, ${you.title.toLowerCase()}. ` : ". ", you?.note ?? "");
 }
 
 /** Initials on a colour of one's own. */
@@ -77,7 +77,10 @@ function currentTab() {
     // Direct messages have another id for each person.
     ?? (world.tab?.startsWith("D") && all.find((tab) => tab.id.startsWith("D")));
   if (wanted) return wanted;
-  return all.reduce((best, tab) => (tab.newest > best.newest && !tab.id.startsWith("D") ? tab : best), all[0]);
+  // Nobody chose yet: where something happens first.
+  const busiest = all.reduce((best, tab) => (tab.newest > best.newest && !tab.id.startsWith("D") ? tab : best), all[0]);
+  if (busiest.newest > 0 && !world.tab) world.tab = busiest.id;
+  return busiest;
 }
 
 function drawTabs() {
@@ -126,14 +129,21 @@ function drawChannel() {
   if (tab.id === HOME) return drawHome(place);
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 60;
   const before = place.childElementCount;
+  let toEnd = false;
   keyed(place, threads(tab), {
     key: (item) => item.key,
     sign: (item) => JSON.stringify([item.message, item.replies, trouble.get(item.key), namesKnown()]),
     make: (item) => item.empty ?? drawMessage(item, tab),
-    arrived: (element, item) => item.message && (glow(element, "arrived"), announce(`New in ${tab.spoken}: ${spoken(item.message)}`)),
+    arrived: (element, item) => {
+      if (!item.message) return;
+      glow(element, "arrived");
+      announce(`New in ${tab.spoken}: ${spoken(item.message)}`);
+      // What somebody must answer, or was just told alone, is shown at once.
+      toEnd ||= item.message.ephemeral || cardState(item.message) === "pending";
+    },
     changed: (element, item) => item.message && (glow(element.querySelector(".message-body") ?? element), announce(`Changed: ${spoken(item.message)}`)),
   });
-  if (moved || (atEnd && place.childElementCount > before)) place.scrollTop = place.scrollHeight;
+  if (moved || toEnd || (atEnd && place.childElementCount > before)) place.scrollTop = place.scrollHeight;
 }
 
 const namesKnown = () => world.state.people.length;
@@ -168,6 +178,14 @@ export function cardState(message) {
   const head = `${header ? words(header.text) : ""} ${message.text ?? ""}`.trim();
   const word = head.match(/^\W*(approved|denied|expired|revoked|withdrawn|cancelled|ended|granted)/i)?.[1]?.toLowerCase();
   return { withdrawn: "cancelled", granted: "approved" }[word] ?? word ?? "note";
+}
+
+/** The cards that wait for a decision, newest first: `{tab, message}`. */
+export function pendingCards() {
+  const all = Object.entries(world.state?.messages ?? {}).flatMap(([tab, list]) => list.map((message) => ({ tab, message })));
+  return all
+    .filter(({ tab, message }) => !tab.startsWith("D") && !message.thread_ts && cardState(message) === "pending")
+    .sort((a, b) => Number(b.message.ts) - Number(a.message.ts));
 }
 
 function drawMessage({ message, replies, key }, tab) {
@@ -214,9 +232,8 @@ function drawHome(place) {
     make: () => h("div", { class: "home", "data-testid": "home" },
       home
         ? h("div", { class: "blocks" }, blocks(home.blocks, { values: {}, act: (action) => click(action, { view_id: home.id }, "home") }))
-        : h("div", { class: "empty-channel" }, icon("home", "icon large"), h("p", {}, "The app’s Home shows what waits for you and what access is live. It is drawn when you open it.")),
+        : h("div", { class: "empty-channel" }, icon("home", "icon large"), h("p", {}, "The app’s Home shows what waits for you and what access is live. The app has not drawn it for you yet.")),
       trouble.has("home") && h("p", { class: "trouble", role: "alert" }, trouble.get("home"))),
-    changed: (element) => glow(element),
   });
 }
 
@@ -279,18 +296,16 @@ function drawDialog(held, values) {
     values, errors: held.errors,
     act: (action) => post("/page/click", { as: world.person, view_id: held.id, values, block_id: action.block.block_id, action_id: action.element.action_id, value: action.value }).then(refresh),
   };
-  const form = h("form", {
-    class: "form", role: "dialog", "aria-labelledby": "form-title", tabindex: -1, novalidate: true, "data-testid": "form",
-    onsubmit: (event) => {
-      event.preventDefault();
-      submit(held, values, form);
-    },
-    onkeydown: (event) => {
-      if (event.key !== "Escape") return;
-      event.preventDefault();
-      close(held, false);
-    },
-  },
+  const sends = (event) => {
+    event.preventDefault();
+    submit(held, values, dialog);
+  };
+  const escapes = (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    close(held, false);
+  };
+  const dialog = h("div", { class: "form", role: "dialog", "aria-labelledby": "form-title", tabindex: -1, "data-testid": "form", onkeydown: escapes }, h("form", { novalidate: true, onsubmit: sends },
   h("div", { class: "form-head" },
     h("span", { class: "avatar bot small", "aria-hidden": "true" }, icon("seal", "")),
     h("h3", { id: "form-title" }, words(view.title)),
@@ -298,8 +313,8 @@ function drawDialog(held, values) {
   h("div", { class: "form-body blocks" }, blocks(view.blocks, doing), h("p", { class: "trouble", role: "alert", hidden: true })),
   h("div", { class: "form-foot" },
     h("button", { type: "button", onclick: () => close(held, false) }, view.close ? words(view.close) : "Cancel"),
-    view.submit && h("button", { type: "submit", class: "primary" }, words(view.submit))));
-  return form;
+    view.submit && h("button", { type: "submit", class: "primary" }, words(view.submit)))));
+  return dialog;
 }
 
 function close(held, clear) {

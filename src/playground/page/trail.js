@@ -48,6 +48,9 @@ function show(request) {
   changed();
 }
 
+/** Moments in a summary, in the reader's own time. */
+const local = (text) => text.replace(/\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z)/g, (moment) => timeOfDay(moment.replace(" ", "T").replace(/ ?UTC$/, "Z")) || moment);
+
 function drawEntry(entry) {
   const [drawing, tone] = KINDS[entry.kind] ?? ["dot", "quiet"];
   const rules = (entry.detail?.rules ?? []).filter((rule) => typeof rule === "string");
@@ -55,7 +58,7 @@ function drawEntry(entry) {
     h("span", { class: "entry-mark" }, icon(drawing)),
     h("div", { class: "entry-body" },
       h("p", { class: "entry-head" }, h("span", { class: "kind" }, entry.kind ?? "entry"), h("time", { datetime: entry.at, title: entry.at }, timeOfDay(entry.at))),
-      h("p", { class: "summary" }, named(entry.summary) || entry.kind),
+      h("p", { class: "summary" }, local(named(entry.summary)) || entry.kind),
       h("p", { class: "by" }, "by ", h("span", {}, actor(entry.actor)),
         rules.map((rule) => h("button", { type: "button", class: "rule", "data-focus": `rule ${rule}`, onclick: () => openPolicy([rule]), "aria-label": `Show the rule ${rule} in the policy` }, rule))),
       h("details", { "data-keep": "bound" }, h("summary", { "data-focus": "bound" }, "Bound to"), h("dl", {}, bindings(entry)))));
@@ -65,7 +68,8 @@ function drawEntry(entry) {
 function actor(who) {
   if (typeof who === "string") return named(who);
   if (who === null || typeof who !== "object") return "unknown";
-  return named(Object.entries(who).map(([kind, value]) => `${kind} ${[value].flat(2).map((one) => (typeof one === "object" && one ? Object.values(one).join(" ") : one)).filter(Boolean).join(" ")}`).join(", "));
+  const said = (value) => [value].flat(2).map((one) => (typeof one === "object" && one ? Object.values(one).join(" ") : one)).filter(Boolean).join(" ");
+  return named(Object.entries(who).map(([kind, value]) => (kind === "person" ? said(value) : `${kind} ${said(value)}`)).join(", "));
 }
 
 const short = (id) => (id?.length > 22 ? `${id.slice(0, 13)}…${id.slice(-5)}` : id);
@@ -83,7 +87,7 @@ function bindings(entry) {
     ["Entry", `${entry.seq}`],
     ["Access request", request],
     ["Grant", entry.grant_id && h("code", { title: entry.grant_id }, short(entry.grant_id))],
-    ...Object.entries(detail).map(([name, value]) => [NAMES[name] ?? name.replaceAll("_", " "), bound(value)]),
+    ...Object.entries(detail).filter(([, value]) => value !== null).map(([name, value]) => [NAMES[name] ?? name.replaceAll("_", " "), bound(value)]),
     ["Hash", entry.hash && h("code", { class: "hash" }, entry.hash)],
     ["Follows", (entry.previous ?? entry.previous_hash) && h("code", { class: "hash" }, entry.previous ?? entry.previous_hash)],
   ];
@@ -91,6 +95,8 @@ function bindings(entry) {
 }
 
 function bound(value) {
+  if (typeof value?.id === "string") return [value.kind, value.id].filter(Boolean).join(" ");
+  if (typeof value?.channel === "string" && value.ts) return h("code", {}, `${value.channel} ${value.ts}`);
   if (Array.isArray(value) && value.every((one) => typeof one !== "object")) return value.length ? named(value.join(", ")) : "none";
   if (value !== null && typeof value === "object") return h("code", { class: "json" }, json(value));
   const text = String(value ?? "none");

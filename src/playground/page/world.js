@@ -3,6 +3,9 @@
 
 import { setClock } from "./dom.js";
 
+/** Who looks at first: an approver, so that the first card has something to press. */
+const SOMEBODY = "U0BOB";
+
 /** Everything the columns draw from. */
 export const world = {
   /** What GET /page/state answered last. */
@@ -14,7 +17,7 @@ export const world = {
   /** What the client can be made to ask. */
   presets: [],
   /** Who looks at Slack. */
-  person: stored("person") ?? "U0BOB",
+  person: stored("person") ?? SOMEBODY,
   /** A channel id, or "home". */
   tab: stored("tab"),
   /** Whether the playground answers. */
@@ -53,7 +56,7 @@ export function store(name, value) {
 
 async function get(path) {
   const response = await fetch(path, { headers: { accept: "application/json" }, cache: "no-store" });
-  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  if (!response.ok) throw Object.assign(new Error(path), { status: response.status });
   return response.json();
 }
 
@@ -98,7 +101,9 @@ export function refresh() {
   reading = (async () => {
     do {
       again = false;
-      await Promise.all([readState(), readAudit()]);
+      await readState();
+      // While the service is down there is no audit to read; what was read stays.
+      if (world.reachable && world.state?.service?.up !== false) await readAudit();
       changed();
     } while (again);
   })().finally(() => (reading = null));
@@ -116,8 +121,12 @@ async function readState() {
     }
     setClock(state.now);
     world.state = state;
-  } catch {
-    world.reachable = false;
+  } catch (error) {
+    world.reachable = error.status !== undefined;
+    if (error.status === 404 && asked !== SOMEBODY) {
+      world.person = SOMEBODY; // somebody who is not among the people any more
+      again = true;
+    }
   }
 }
 
@@ -134,7 +143,7 @@ async function readAudit() {
       if (entries.length < PAGE || fresh.length === 0) return;
     }
   } catch {
-    // While the service is down there is no audit to read; what was read stays.
+    // The next reading may succeed.
   }
 }
 

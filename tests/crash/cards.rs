@@ -1,0 +1,92 @@
+//! The cards as they stand in the stand-in: what people see, and what they can still press.
+
+use std::collections::BTreeMap;
+
+use countersign::playground::Playground;
+use countersign::playground::workspace::{ChannelKind, Message};
+use serde_json::Value;
+
+/// One card.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// The channel.
+    pub channel: String,
+    /// Its identity there.
+    pub ts: String,
+    /// The access request.
+    pub request: String,
+    /// The state that it shows.
+    pub state: String,
+    /// The buttons that change something: block and action.
+    pub buttons: Vec<(String, String)>,
+}
+
+impl Card {
+    /// Whether it has this button.
+    pub fn button(&self, action: &str) -> Option<&(String, String)> {
+        self.buttons.iter().find(|(_, found)| found == action)
+    }
+
+    /// Whether it shows this stage and offers what belongs to it, no more and no less.
+    pub fn shows(&self, stage: &str) -> bool {
+        let mut offered: Vec<&str> = self.buttons.iter().map(|(_, action)| action.as_str()).collect();
+        offered.sort_unstable();
+        let wanted: &[&str] = match stage {
+            "pending" => &["approve", "deny"],
+            "approved" => &["revoke"],
+            _ => &[],
+        };
+        self.state == stage && offered == wanted
+    }
+}
+
+/// The cards of every access request, oldest first.
+pub fn by_request(playground: &Playground) -> BTreeMap<String, Vec<Card>> {
+    let mut all: BTreeMap<String, Vec<Card>> = BTreeMap::new();
+    playground.look(|workspace| {
+        for channel in workspace.channels.values().filter(|channel| channel.kind == ChannelKind::Channel) {
+            for card in workspace.messages_in(&channel.id).filter_map(|message| card(&channel.id, message)) {
+                all.entry(card.request.clone()).or_default().push(card);
+            }
+        }
+    });
+    all
+}
+
+/// The cards of one channel that still have a button.
+pub fn live_in(playground: &Playground, channel: &str) -> Vec<Card> {
+    playground.look(|workspace| {
+        let cards = workspace.messages_in(channel).filter_map(|message| card(channel, message));
+        cards.filter(|card| !card.buttons.is_empty()).collect()
+    })
+}
+
+/// The access requests whose requester was told by direct message.
+pub fn told(playground: &Playground, person: &str) -> Vec<String> {
+    let channel = format!("D{}", &person[1..]);
+    playground.look(|workspace| workspace.messages_in(&channel).filter_map(request_of).collect())
+}
+
+fn request_of(message: &Message) -> Option<String> {
+    let metadata = message.metadata.as_ref()?;
+    (metadata["event_type"] == "countersign_request")
+        .then(|| metadata["event_payload"]["request_id"].as_str().map(str::to_owned))?
+}
+
+fn card(channel: &str, message: &Message) -> Option<Card> {
+    if message.thread_ts.is_some() || message.only_for.is_some() {
+        return None;
+    }
+    let state = message.metadata.as_ref()?["event_payload"]["state"].as_str()?.to_owned();
+    let (request, ts) = (request_of(message)?, message.ts.clone());
+    let buttons = message.blocks.as_array().into_iter().flatten().flat_map(buttons).collect();
+    Some(Card { channel: channel.to_owned(), ts, request, state, buttons })
+}
+
+fn buttons(block: &Value) -> Vec<(String, String)> {
+    let id = block["block_id"].as_str().unwrap_or_default();
+    let elements = block["elements"].as_array().into_iter().flatten();
+    let actions = elements.filter_map(|element| element["action_id"].as_str());
+    // Looking at the details changes nothing and stays.
+    actions.filter(|action| *action != "details").map(|action| (id.to_owned(), action.to_owned())).collect()
+}
