@@ -224,7 +224,8 @@ impl Grant {
     /// Whether it covers a token request: equal in all but the scopes, which are no more than its own.
     pub fn covers(&self, asked: &TokenRequest, scopes: &ScopeSet) -> bool {
         let names_the_same_kind = scopes.is_empty() == self.scopes.is_empty();
-        self.coverage == asked.coverage_key() && scopes.is_subset(&self.scopes) && names_the_same_kind
+        let same_coverage = self.asked.is_plainly_alike(asked) || self.coverage == asked.coverage_key();
+        same_coverage && scopes.is_subset(&self.scopes) && names_the_same_kind
     }
 
     /// The token that may be issued at `now`: min(that call's wish, the longest token, what is left).

@@ -158,6 +158,18 @@ impl TokenRequest {
         CoverageKey(hash(&self.essence()))
     }
 
+    /// Whether both would be covered by the same grants, told without hashing: where this says no, the keys may
+    /// still be equal (authorization details in another order, say).
+    pub fn is_plainly_alike(&self, other: &Self) -> bool {
+        self.hook == other.hook
+            && self.client.id == other.client.id
+            && (self.subject.kind, &self.subject.id) == (other.subject.kind, &other.subject.id)
+            && self.actor == other.actor
+            && self.audience == other.audience
+            && self.authorization_details == other.authorization_details
+            && self.cnf == other.cnf
+    }
+
     /// Refresh and token exchange carry an earlier decision on; they never open an access request.
     pub fn may_open_a_request(&self) -> bool {
         !matches!(self.grant_type.as_str(), "refresh_token" | "urn:ietf:params:oauth:grant-type:token-exchange")
@@ -211,6 +223,8 @@ mod tests {
             let mut other = request();
             change(&mut other);
             assert_ne!(request().fingerprint(), other.fingerprint(), "change {n}");
+            let same_coverage = request().coverage_key() == other.coverage_key();
+            assert_eq!(request().is_plainly_alike(&other), same_coverage, "change {n}");
         }
     }
 

@@ -34,7 +34,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
         let fingerprint = call.asked.fingerprint();
-        for grant in self.0.store.live_grants(&call.asked.coverage_key(), now).await? {
+        for grant in self.0.store.live_grants(call.asked.coverage_key(), now).await? {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
             }

@@ -11,7 +11,7 @@ use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::{GrantId, RequestId, SlackChannelId};
 use crate::domain::scope::{Scope, ScopeSet};
-use crate::domain::token_request::{CoverageKey, Fingerprint, TokenRequest};
+use crate::domain::token_request::{Fingerprint, TokenRequest};
 
 /// What a button was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,17 +37,6 @@ pub struct Standing {
     pub cause: String,
 }
 
-/// A query for grants: of the columns only what the body does not hold, or what must agree with it.
-macro_rules! select_grant {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, body, version, used, last_use_at, last_use_fingerprint, last_token_expires_at, state, expires_at, ",
-            "max_uses FROM grants ",
-            $rest
-        )
-    };
-}
-
 /// A query for access requests with their votes.
 macro_rules! select_request {
     ($rest:literal) => {
@@ -60,23 +49,6 @@ macro_rules! select_request {
 }
 
 impl Store {
-    /// The live grants with this coverage key that have not ended at `now`: those that people approved first,
-    /// then the longest-lasting.
-    ///
-    /// # Errors
-    /// When the database does not answer, or a row cannot be right.
-    pub async fn live_grants(&self, key: &CoverageKey, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
-        let found = sqlx::query(select_grant!(
-            "WHERE coverage = $1 AND state = 'live' AND expires_at > $2
-             ORDER BY request_id IS NULL, expires_at DESC LIMIT 32"
-        ))
-        .bind(&key.0)
-        .bind(now.timestamp_millis())
-        .fetch_all(self.readers())
-        .await?;
-        found.iter().map(rows::grant).collect()
-    }
-
     /// The body hash and grant of an earlier call with the same identifier.
     ///
     /// # Errors
@@ -136,7 +108,7 @@ impl Store {
     /// When the database does not answer, or the row cannot be right.
     pub async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
         let found =
-            sqlx::query(select_grant!("WHERE id = $1")).bind(id.as_str()).fetch_optional(self.readers()).await?;
+            sqlx::query("SELECT * FROM grants WHERE id = $1").bind(id.as_str()).fetch_optional(self.readers()).await?;
         found.as_ref().map(rows::grant).transpose()
     }
 
@@ -145,7 +117,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or the row cannot be right.
     pub async fn grant_of(&self, request: &RequestId) -> Result<Option<Grant>, StoreError> {
-        let found = sqlx::query(select_grant!("WHERE request_id = $1"))
+        let found = sqlx::query("SELECT * FROM grants WHERE request_id = $1")
             .bind(request.as_str())
             .fetch_optional(self.readers())
             .await?;
@@ -157,7 +129,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
     pub async fn grants(&self, before: Option<&str>, most: u32) -> Result<Vec<Grant>, StoreError> {
-        let found = sqlx::query(select_grant!("WHERE id < $1 ORDER BY id DESC LIMIT $2"))
+        let found = sqlx::query("SELECT * FROM grants WHERE id < $1 ORDER BY id DESC LIMIT $2")
             .bind(before.unwrap_or("grn_~"))
             .bind(i64::from(most))
             .fetch_all(self.readers())
@@ -280,7 +252,7 @@ impl Store {
             .bind(most)
             .fetch_all(self.readers())
             .await?;
-        let grants = sqlx::query(select_grant!("WHERE due_at <= $1 ORDER BY due_at LIMIT $2"))
+        let grants = sqlx::query("SELECT * FROM grants WHERE due_at <= $1 ORDER BY due_at LIMIT $2")
             .bind(at)
             .bind(most)
             .fetch_all(self.readers())
