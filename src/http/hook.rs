@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{Doors, body, into_response};
+use super::{Doors, PathParts, body, into_response};
 use crate::domain::audit::Actor;
 use crate::domain::ids::{GrantId, RequestId};
 use crate::domain::token_request::TokenRequest;
@@ -20,7 +20,7 @@ use crate::service::{Call, Hook, HookCall, Revocation, Service};
 const RETRY_AFTER: u64 = 5;
 
 /// `POST /hooks/{name}`
-pub async fn called(State(doors): State<Doors>, Path(name): Path<String>, request: Request) -> Response {
+pub async fn called(State(doors): State<Doors>, PathParts(name): PathParts<String>, request: Request) -> Response {
     let (hook, headers, verified) = match enter(&doors, &name, request).await {
         Ok(entered) => entered,
         Err(rendered) => return into_response(rendered),
@@ -103,7 +103,7 @@ pub(super) async fn refused(service: &Service, hook: &Hook, error: &ParseError) 
 /// `GET /hooks/{name}/requests/{id}`: where an access request of this hook stands.
 pub async fn status(
     State(doors): State<Doors>,
-    Path((name, id)): Path<(String, String)>,
+    PathParts((name, id)): PathParts<(String, String)>,
     request: Request,
 ) -> Response {
     let (hook, _, _) = match enter(&doors, &name, request).await {
@@ -128,7 +128,7 @@ pub async fn status(
 /// `POST /hooks/{name}/grants/{id}/revoke`: the hook, on its client's behalf.
 pub async fn revoke(
     State(doors): State<Doors>,
-    Path((name, id)): Path<(String, String)>,
+    PathParts((name, id)): PathParts<(String, String)>,
     request: Request,
 ) -> Response {
     let (hook, _, verified) = match enter(&doors, &name, request).await {

@@ -8,14 +8,17 @@ mod operators;
 pub mod serve;
 mod slack;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::ApiKey;
@@ -75,6 +78,19 @@ async fn count(State(_): State<Doors>, request: Request, next: Next) -> Response
     metrics::counter!("countersign_http_requests_total", "door" => path, "status" => response.status().as_u16().to_string())
         .increment(1);
     response
+}
+
+/// The names in a path. One that cannot be read is empty, which nothing is called: the door then answers as it does
+/// to any other unknown name.
+struct PathParts<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default + Send> FromRequestParts<S> for PathParts<T> {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        Ok(Self(read.map(|Path(names)| names).unwrap_or_default()))
+    }
 }
 
 fn into_response(rendered: Rendered) -> Response {

@@ -1,12 +1,13 @@
 //! The operators' API: look, and revoke. No endpoint approves anything.
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Doors, body, hook, into_response};
+use super::{Doors, PathParts, body, hook, into_response};
 use crate::config::{ApiKey, Role};
 use crate::domain::audit::Actor;
 use crate::domain::hashing::sha256_hex;
@@ -30,6 +31,9 @@ pub struct Page {
     limit: Option<u32>,
 }
 
+/// What was asked for, or what is wrong with it; that is told only to those who may look.
+type Asked = Result<Query<Page>, QueryRejection>;
+
 impl Page {
     fn most(&self) -> u32 {
         self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
@@ -37,9 +41,9 @@ impl Page {
 }
 
 /// `GET /v1/requests`
-pub async fn requests(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
-    into_response(match key(&doors, &headers, Role::Viewer) {
-        Ok(_) => {
+pub async fn requests(State(doors): State<Doors>, page: Asked, headers: HeaderMap) -> Response {
+    into_response(match page_for(&doors, &headers, page) {
+        Ok(page) => {
             answer(doors.service.requests(page.before.as_deref(), page.most()).await, |all| json!({ "requests": all }))
         }
         Err(rendered) => rendered,
@@ -47,7 +51,7 @@ pub async fn requests(State(doors): State<Doors>, Query(page): Query<Page>, head
 }
 
 /// `GET /v1/requests/{id}`
-pub async fn request(State(doors): State<Doors>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub async fn request(State(doors): State<Doors>, PathParts(id): PathParts<String>, headers: HeaderMap) -> Response {
     if let Err(rendered) = key(&doors, &headers, Role::Viewer) {
         return into_response(rendered);
     }
@@ -58,9 +62,9 @@ pub async fn request(State(doors): State<Doors>, Path(id): Path<String>, headers
 }
 
 /// `GET /v1/grants`
-pub async fn grants(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
-    into_response(match key(&doors, &headers, Role::Viewer) {
-        Ok(_) => {
+pub async fn grants(State(doors): State<Doors>, page: Asked, headers: HeaderMap) -> Response {
+    into_response(match page_for(&doors, &headers, page) {
+        Ok(page) => {
             answer(doors.service.grants(page.before.as_deref(), page.most()).await, |all| json!({ "grants": all }))
         }
         Err(rendered) => rendered,
@@ -68,7 +72,7 @@ pub async fn grants(State(doors): State<Doors>, Query(page): Query<Page>, header
 }
 
 /// `GET /v1/grants/{id}`
-pub async fn grant(State(doors): State<Doors>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub async fn grant(State(doors): State<Doors>, PathParts(id): PathParts<String>, headers: HeaderMap) -> Response {
     if let Err(rendered) = key(&doors, &headers, Role::Viewer) {
         return into_response(rendered);
     }
@@ -79,7 +83,7 @@ pub async fn grant(State(doors): State<Doors>, Path(id): Path<String>, headers: 
 }
 
 /// `POST /v1/grants/{id}/revoke`
-pub async fn revoke(State(doors): State<Doors>, Path(id): Path<String>, request: Request) -> Response {
+pub async fn revoke(State(doors): State<Doors>, PathParts(id): PathParts<String>, request: Request) -> Response {
     let by = match key(&doors, request.headers(), Role::Operator) {
         Ok(key) => Actor::Operator(key.name.clone()),
         Err(rendered) => return into_response(rendered),
@@ -91,10 +95,11 @@ pub async fn revoke(State(doors): State<Doors>, Path(id): Path<String>, request:
 }
 
 /// `GET /v1/audit`
-pub async fn audit(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
-    if let Err(rendered) = key(&doors, &headers, Role::Viewer) {
-        return into_response(rendered);
-    }
+pub async fn audit(State(doors): State<Doors>, page: Asked, headers: HeaderMap) -> Response {
+    let page = match page_for(&doors, &headers, page) {
+        Ok(page) => page,
+        Err(rendered) => return into_response(rendered),
+    };
     let entries = doors.service.audit(page.after.unwrap_or(0), page.most()).await;
     into_response(answer(entries, |entries| {
         let entries: Vec<Value> = entries
@@ -113,11 +118,18 @@ pub async fn audit(State(doors): State<Doors>, Query(page): Query<Page>, headers
 }
 
 /// `GET /v1/outbox`: deliveries that were given up.
-pub async fn outbox(State(doors): State<Doors>, Query(page): Query<Page>, headers: HeaderMap) -> Response {
-    into_response(match key(&doors, &headers, Role::Viewer) {
-        Ok(_) => answer(doors.service.dead_letters(page.most()).await, |all| json!({ "dead": all })),
+pub async fn outbox(State(doors): State<Doors>, page: Asked, headers: HeaderMap) -> Response {
+    into_response(match page_for(&doors, &headers, page) {
+        Ok(page) => answer(doors.service.dead_letters(page.most()).await, |all| json!({ "dead": all })),
         Err(rendered) => rendered,
     })
+}
+
+/// The page that somebody asks for who may look.
+fn page_for(doors: &Doors, headers: &HeaderMap, asked: Asked) -> Result<Page, Rendered> {
+    key(doors, headers, Role::Viewer)?;
+    let says = "`limit` and `after` must be whole numbers.";
+    asked.map(|Query(page)| page).map_err(|_| Rendered::problem(400, "about:blank", "Bad Request", says))
 }
 
 /// The key that a caller shows, if it is one of ours and may do this. Only hashes are compared.

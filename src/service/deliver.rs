@@ -150,7 +150,7 @@ impl Service {
     ) -> Result<Delivered, Error> {
         for message in self.cards_in(request, channel).await? {
             let value = random_text();
-            self.0.store.mint(&value, request, channel, Some(&message.ts), now).await?;
+            self.0.store.mint(&value, request, message.channel.as_str(), Some(&message.ts), now).await?;
             let card = self.with_facts(request, grant, &value, cards::card);
             match self.0.slack.update(&message, &card).await {
                 Ok(()) => {}
@@ -181,16 +181,23 @@ impl Service {
     async fn note(&self, request: &AccessRequest, channel: &str, text: &str) -> Result<Delivered, Error> {
         let note = cards::thread_note(text);
         for message in self.cards_in(request, channel).await? {
-            if let Err(error) = self.0.slack.post(channel, &note, Some(&message.ts)).await {
+            if let Err(error) = self.0.slack.post(message.channel.as_str(), &note, Some(&message.ts)).await {
                 return Ok(Delivered::Failed(error));
             }
         }
         Ok(Delivered::Unneeded)
     }
 
+    /// The cards that are kept up to date with a channel: its own, and with the first channel also those that stand
+    /// in none of the request's, because theirs did not take them.
     async fn cards_in(&self, request: &AccessRequest, channel: &str) -> Result<Vec<MessageRef>, Error> {
+        let own = self.channels(request);
+        let is_first = own.first().is_some_and(|first| first == channel);
         let mut cards = self.0.store.cards(&request.id).await?;
-        cards.retain(|card| card.channel.as_str() == channel);
+        cards.retain(|card| {
+            let astray = !own.iter().any(|own| own == card.channel.as_str());
+            card.channel.as_str() == channel || (is_first && astray)
+        });
         Ok(cards)
     }
 

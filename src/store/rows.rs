@@ -87,6 +87,9 @@ pub(super) fn grant(row: &SqliteRow) -> Result<Grant, StoreError> {
     let agree = grant.id.as_str() == id
         && grant_state(&grant) == state
         && grant.expires_at.timestamp_millis() == expires_at
+        && grant.coverage.0 == row.try_get::<String, _>("coverage")?
+        && json(&grant.scopes)? == row.try_get::<String, _>("scopes")?
+        && grant.collect_by.map(|at| at.timestamp_millis()) == row.try_get::<Option<i64>, _>("collect_by")?
         && max_uses(grant.uses) == row.try_get::<Option<i64>, _>("max_uses")?;
     if agree { Ok(grant) } else { Err(StoreError::inconsistent("grants", &id, &"its columns and its body disagree")) }
 }

@@ -1,1 +1,5 @@
+//! What machines do: Slack is down, the disk is full, the file is damaged. Nothing that was acknowledged is lost,
+//! and nothing is taken for done that was not.
 
+mod slack;
+mod store;

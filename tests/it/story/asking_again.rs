@@ -40,7 +40,7 @@ async fn clients_that_give_up_and_come_back_find_their_request() {
     }
     app.approve("U0BOB", &app.card(LEDGER).await).await;
     app.ask(&alice("ledger:write")).await.granted();
-    app.until("nobody waits", async || (app.service().held() == 0).then_some(())).await;
+    app.held_is(0).await;
 }
 
 #[tokio::test]

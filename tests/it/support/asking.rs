@@ -128,6 +128,11 @@ impl TestApp {
         answer
     }
 
+    /// Asks without waiting, and leaves what follows from it undone.
+    pub async fn ask_unsettled(&self, body: &Value) -> Answer {
+        Answer::of(self.hook("shop", body)).await
+    }
+
     /// Asks under a call identifier.
     pub async fn ask_as(&self, id: &str, body: &Value) -> Answer {
         let answer = Answer::of(self.hook("shop", body).header("webhook-id", id)).await;

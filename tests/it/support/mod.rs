@@ -2,6 +2,7 @@
 
 pub mod asking;
 pub mod looking;
+pub mod raw;
 pub mod slack;
 pub mod world;
 
@@ -200,6 +201,18 @@ impl TestApp {
             }
         };
         tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    }
+}
+
+impl TestApp {
+    /// Waits for what takes real time and tells nobody: looks four times a second.
+    pub async fn until_real(&self, most: Duration, mut look: impl AsyncFnMut() -> bool) {
+        let looking = async {
+            while !look().await {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        };
+        tokio::time::timeout(most, looking).await.expect("it happens in time");
     }
 }
 

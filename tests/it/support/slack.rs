@@ -111,6 +111,12 @@ impl TestApp {
         }
     }
 
+    /// The card at the desk that says something.
+    pub async fn card_with(&self, said: &str) -> Card {
+        let all = self.cards(super::world::DESK).await;
+        all.into_iter().find(|card| card.says.contains(said)).expect("such a card")
+    }
+
     /// A card of a channel by its place, the oldest being 0.
     pub async fn card_of(&self, channel: &str, place: usize) -> Card {
         self.cards(channel).await.swap_remove(place)
