@@ -168,7 +168,8 @@ pub fn click(path: &str, user: &str, value: &str, ts: &str) -> Bytes {
         "actions": [{ "type": "button", "action_id": "approve", "block_id": "decide", "value": value,
                       "action_ts": "1795460000.000100", "text": { "type": "plain_text", "text": "Approve" } }]
     });
-    let body = url::form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish();
+    let body =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish();
     let at = now();
     let key = hmac::Key::new(hmac::HMAC_SHA256, SLACK_SECRET.as_bytes());
     let tag = hmac::sign(&key, format!("v0:{at}:{body}").as_bytes());

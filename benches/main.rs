@@ -29,7 +29,8 @@ const PARTS: [&str; 5] = ["standing", "clicks", "wake", "memory", "start"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let outcome = if arguments.first().is_some_and(|first| first == bare::MODE) { bare::serve() } else { run(&arguments) };
+    let outcome =
+        if arguments.first().is_some_and(|first| first == bare::MODE) { bare::serve() } else { run(&arguments) };
     outcome.unwrap_or_else(|error| {
         report::say(&format!("the benchmark failed: {error:#}"));
         ExitCode::FAILURE

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::deployment::{Deployment, people};
+use crate::history;
 use crate::report::{Bar, Report, Row, median};
 use crate::servers::Server;
 use crate::slack::Slack;
-use crate::history;
 
 /// How many access requests the full store has.
 const REQUESTS: usize = 100_000;

@@ -16,6 +16,8 @@
 //!   approved --> [*]: its grant lives on
 //! ```
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod ids;
 pub mod scope;
 pub mod token_request;

@@ -50,6 +50,16 @@ impl Service {
     /// # Errors
     /// When the store does not answer; the caller refuses.
     pub async fn token_requested(&self, hook: &Hook, call: &Call, hold: Duration) -> Result<Answer, Error> {
+        let answer = Box::pin(self.answer_to(hook, call, hold)).await?;
+        match &answer {
+            Answer::TooMany { says, .. } => self.turned_away(call, says).await?,
+            Answer::Conflict => self.turned_away(call, "its identifier was used for another body before").await?,
+            Answer::Granted(_) | Answer::Pending(_) | Answer::Denied(_) | Answer::Unavailable { .. } => {}
+        }
+        Ok(answer)
+    }
+
+    async fn answer_to(&self, hook: &Hook, call: &Call, hold: Duration) -> Result<Answer, Error> {
         let until = Instant::now() + hold.saturating_sub(MARGIN);
         let mut draining = self.0.draining.subscribe();
         let mut looks = 0;
@@ -107,14 +117,6 @@ impl Service {
     /// One look: judge, then a standing grant, the pending request, a cool-down, and at last the policy's word.
     async fn look(&self, hook: &Hook, call: &Call) -> Result<Look, Error> {
         let now = self.now();
-        let earlier = match &call.named {
-            None => None,
-            Some(named) => match self.0.store.earlier_call(named).await {
-                Ok(earlier) => earlier,
-                Err(StoreError::OtherBody) => return Ok(Look::Answer(Answer::Conflict)),
-                Err(error) => return Err(error.into()),
-            },
-        };
         let policy = self.policy();
         let ruling = self.judge(&policy, hook, &call.asked, now).await?;
         let terms = match &ruling {
@@ -128,7 +130,7 @@ impl Service {
             let says = format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.");
             return self.refuse(call, DeniedKind::Policy, says, None, now).await;
         }
-        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, earlier.as_ref(), now).await? {
+        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, now).await? {
             return Ok(Look::Answer(answer));
         }
         if let Some(pending) = self.0.store.pending(&call.asked.pending_key()).await? {
@@ -249,8 +251,24 @@ impl Service {
         rule: Option<&str>,
         now: Timestamp,
     ) -> Result<Look, Error> {
-        let asked = &call.asked;
-        let audit = AuditEntry {
+        let audit = self.refusal(&call.asked, &says, rule, now);
+        let commit = Commit { call: call.named.clone(), audit: vec![audit], ..Commit::default() };
+        let answer = Answer::Denied(Denied { says, request_id: None, error: kind });
+        self.committed(commit, Look::Answer(answer), now).await
+    }
+
+    /// A refusal that leaves nothing but its record, at a bounded rate: who asks too much must not fill the audit.
+    async fn turned_away(&self, call: &Call, says: &str) -> Result<(), Error> {
+        let now = self.now();
+        if self.0.refusals.may_be_written(call.asked.hook.as_str(), now) {
+            let audit = vec![self.refusal(&call.asked, says, None, now)];
+            self.0.store.commit(Commit { audit, ..Commit::default() }, now).await?;
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, asked: &TokenRequest, says: &str, rule: Option<&str>, now: Timestamp) -> AuditEntry {
+        AuditEntry {
             at: now,
             kind: Kind::TokenRefused,
             actor: Actor::Hook(asked.hook.clone()),
@@ -261,10 +279,7 @@ impl Service {
                 "client": asked.client, "subject": asked.subject, "scopes": asked.scopes, "audience": asked.audience,
                 "rules": rule.into_iter().collect::<Vec<_>>(), "policy": self.policy().version,
             }),
-        };
-        let commit = Commit { call: call.named.clone(), audit: vec![audit], ..Commit::default() };
-        let answer = Answer::Denied(Denied { says, request_id: None, error: kind });
-        self.committed(commit, Look::Answer(answer), now).await
+        }
     }
 
     /// Commits, and only then lets the look stand.

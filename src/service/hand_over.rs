@@ -15,10 +15,11 @@ use crate::domain::access_request::{Effect, would_meet};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, Issuance, Source, spoken};
 use crate::domain::identity::Voter;
-use crate::domain::ids::{GrantId, RequestId, SetName};
+use crate::domain::ids::{RequestId, SetName};
 use crate::domain::policy::{Question, Ruling, Terms, Uses};
-use crate::hooks::{Answer, Denied, DeniedKind, Granted};
-use crate::store::{Delivery, Issue, Issued};
+use crate::domain::token_request::Fingerprint;
+use crate::hooks::{Answer, Granted};
+use crate::store::{Delivery, Issue, Issued, StoreError};
 
 /// What was learnt this long before a click still counts at the first hand-over, in seconds.
 const LEARNT_BEFORE_CLICK: i64 = 60;
@@ -30,7 +31,6 @@ impl Service {
         call: &Call,
         ruling: &Ruling,
         terms: &Terms,
-        earlier: Option<&GrantId>,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
         let fingerprint = call.asked.fingerprint();
@@ -38,15 +38,16 @@ impl Service {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
             }
-            let repeated = match &call.named {
-                Some(_) => earlier == Some(&grant.id),
-                None => grant.is_same_use(&fingerprint, now),
+            let repeated = match self.is_repeated(call, &grant, &fingerprint, now).await {
+                Ok(repeated) => repeated,
+                Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
+                Err(error) => return Err(error),
             };
             let bound = terms.bounds.max_token_lifetime;
             let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
-            if let Some(says) = self.deciders_refuse(&grant, ruling).await? {
-                let denied = Denied { says, request_id: grant.request().cloned(), error: DeniedKind::NotCovered };
-                return Ok(Some(Answer::Denied(denied)));
+            if let Some(why) = self.deciders_refuse(&grant, ruling).await? {
+                self.void(&grant, why, now).await?;
+                continue;
             }
             let receipt = self.receipt(call, &grant, &issuance, now);
             let issue = Issue {
@@ -72,6 +73,22 @@ impl Service {
         Ok(None)
     }
 
+    /// Whether this call is a use that was counted before. Where uses are not limited nobody needs to know: the
+    /// store counts, and refuses an identifier that came with another body.
+    async fn is_repeated(
+        &self,
+        call: &Call,
+        grant: &Grant,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        match (grant.uses, &call.named) {
+            (Uses::Window, _) => Ok(false),
+            (Uses::Times(_), Some(named)) => Ok(self.0.store.earlier_call(named).await?.as_ref() == Some(&grant.id)),
+            (Uses::Times(_), None) => Ok(grant.is_same_use(fingerprint, now)),
+        }
+    }
+
     /// A card offers to revoke only what can still be used, so the last use has it drawn again.
     async fn told_when_used_up(&self, grant: &Grant) -> Result<Vec<(RequestId, Delivery)>, Error> {
         let last_use = match grant.uses {
@@ -84,10 +101,10 @@ impl Service {
     }
 
     /// At the first hand-over: would the people who approved still be enough, under the current policy?
-    async fn deciders_refuse(&self, grant: &Grant, ruling: &Ruling) -> Result<Option<String>, Error> {
+    async fn deciders_refuse(&self, grant: &Grant, ruling: &Ruling) -> Result<Option<&'static str>, Error> {
         let (Some(id), 0) = (grant.request(), grant.used) else { return Ok(None) };
         let Some(request) = self.0.store.request(id).await? else {
-            return Ok(Some("The access request behind this grant is gone.".to_owned()));
+            return Ok(Some("the access request behind this grant is gone"));
         };
         let people: Vec<Voter> = request.votes.iter().filter_map(|vote| self.still_known(&vote.voter)).collect();
         let current = match ruling {
@@ -98,8 +115,20 @@ impl Service {
         if enough(&request.question) && current.is_none_or(enough) {
             Ok(None)
         } else {
-            Ok(Some("Somebody who approved this may not decide any more; ask again.".to_owned()))
+            Ok(Some("those who approved would not be enough any more"))
         }
+    }
+
+    /// Ends an approval that does not count any more before anything was issued under it. It is nobody's no, so
+    /// nothing cools down: whoever asks again asks people again.
+    async fn void(&self, grant: &Grant, why: &str, now: Timestamp) -> Result<(), Error> {
+        let request = match grant.request() {
+            Some(id) => self.0.store.request(id).await?,
+            None => None,
+        };
+        // Whether it was ended here or by somebody who was first: it is not used.
+        let _ = self.revoke(grant, request.as_ref(), Actor::Service, why, None, now).await?;
+        Ok(())
     }
 
     /// The voter as known now, from the configuration and from what was learnt since shortly before the click.

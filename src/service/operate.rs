@@ -168,11 +168,16 @@ impl Service {
         bind: Option<(String, MessageRef)>,
         now: Timestamp,
     ) -> Result<Result<bool, NotIssued>, Error> {
-        let cooldown = self.policy().limits.denial_cooldown;
-        let step = match grant.revoke(by, reason, cooldown, now) {
+        // What the service ends by itself is nobody's no: nothing cools down.
+        let by_itself = by == Actor::Service;
+        let cooldown = if by_itself { 0 } else { self.policy().limits.denial_cooldown };
+        let mut step = match grant.revoke(by, reason, cooldown, now) {
             Ok(step) => step,
             Err(over) => return Ok(Err(over)),
         };
+        if by_itself {
+            step.cooldowns.clear();
+        }
         let deliveries = request.map(|request| self.deliveries(request, &step.effects)).unwrap_or_default();
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),

@@ -44,7 +44,13 @@ wire!(Payload {
 wire!(WireId { id: String });
 wire!(WireUser { id: String, team_id: String });
 wire!(WireMessage { ts: String });
-wire!(WireContainer { channel_id: String, message_ts: String, is_ephemeral: bool });
+wire!(WireContainer {
+    #[serde(rename = "type")]
+    kind: String,
+    channel_id: String,
+    message_ts: String,
+    is_ephemeral: bool,
+});
 wire!(WireAction { action_id: String, value: String });
 wire!(WireView {
     id: String,
@@ -72,7 +78,8 @@ impl Payload {
     /// The message that was clicked. Two places say so; where they differ, neither is believed.
     fn clicked(&self) -> Option<MessageRef> {
         let container = self.container.clone().unwrap_or_default();
-        if container.is_ephemeral == Some(true) {
+        let elsewhere = container.kind.as_deref().is_some_and(|kind| kind != "message");
+        if elsewhere || container.is_ephemeral == Some(true) {
             return None;
         }
         let channel = agreed(container.channel_id, self.channel.clone().and_then(|channel| channel.id))?;

@@ -99,7 +99,15 @@ fn issue(grant: &Grant, call: Option<(&str, &str)>, seconds: u64) -> Issue {
         body_hash: body.to_owned(),
     });
     let (fingerprint, token_expires_at) = (grant.asked.fingerprint(), after(at, 60));
-    Issue { grant: grant.id.clone(), call, fingerprint, token_expires_at, audit: entry("issued"), when_used_up: Vec::new(), at }
+    Issue {
+        grant: grant.id.clone(),
+        call,
+        fingerprint,
+        token_expires_at,
+        audit: entry("issued"),
+        when_used_up: Vec::new(),
+        at,
+    }
 }
 
 #[tokio::test]

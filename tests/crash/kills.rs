@@ -57,12 +57,12 @@ async fn run(world: &World, seed: u64, kills: u64) -> anyhow::Result<String> {
     let journal = Arc::new(Journal::new(&world.folder.path().join("journal.jsonl"))?);
     let oracle = Oracle::new(&journal, &world.playground);
     let (dice, book) = (Dice::new(seed, 1), Arc::default());
-    let mut run =
-        Run { seed, dice, journal, book, oracle, killed: 0, killed_busy: 0, slowest_start: Duration::ZERO };
+    let mut run = Run { seed, dice, journal, book, oracle, killed: 0, killed_busy: 0, slowest_start: Duration::ZERO };
     let (mut cycle, mut promises, mut unanswered) = (0, Vec::new(), Vec::new());
     while run.killed < kills {
         let before = run.killed;
-        (promises, unanswered) = run.cycle(world, cycle, (promises, unanswered)).await.with_context(|| format!("cycle {cycle}"))?;
+        (promises, unanswered) =
+            run.cycle(world, cycle, (promises, unanswered)).await.with_context(|| format!("cycle {cycle}"))?;
         // The first service had nobody before it.
         ensure!(run.killed > before, "nothing was killed");
         cycle += 1;
@@ -78,7 +78,7 @@ type Left = (Vec<Promise>, Vec<Sent>);
 impl Run {
     /// Starts, judges what the last kill left, loads and kills.
     async fn cycle(&mut self, world: &World, cycle: u64, left: Left) -> anyhow::Result<Left> {
-        if cycle % CYCLES_PER_CHANNEL == 0 {
+        if cycle.is_multiple_of(CYCLES_PER_CHANNEL) {
             world.write_policy(usize::try_from(cycle / CYCLES_PER_CHANNEL)?)?;
         }
         let mut kills = usize::from(cycle > 0);
@@ -212,7 +212,9 @@ impl Run {
             let by_people = snapshot.grants.get(&grant).is_some_and(|view| view["source"]["request"].is_string());
             let same = answered.0 == 200 && (answered.1["grant_id"] == *grant || !by_people);
             if !same {
-                self.oracle.found.push(format!("{id} was answered under {grant} ({status}), its answer was lost, and its retry got {answered:?}"));
+                self.oracle.found.push(format!(
+                    "{id} was answered under {grant} ({status}), its answer was lost, and its retry got {answered:?}"
+                ));
             }
             self.journal.count("lost answers got again");
         }
@@ -240,15 +242,25 @@ impl Run {
     }
 
     /// Both cards of a duplicate work: whichever is clicked first counts, and then both say so.
-    async fn click_duplicates(&mut self, load: &Load, api: &Api, snapshot: &Snapshot, last: bool) -> anyhow::Result<()> {
+    async fn click_duplicates(
+        &mut self,
+        load: &Load,
+        api: &Api,
+        snapshot: &Snapshot,
+        last: bool,
+    ) -> anyhow::Result<()> {
         let all = cards::by_request(&load.playground);
         for (id, cards) in all.iter().filter(|(_, cards)| cards.len() > 1) {
             let known = cards.iter().filter(|card| self.oracle.clicked.contains(&place(card))).count();
-            let Some(view) = snapshot.requests.get(id).filter(|_| known == 0 || (last && known < cards.len())) else { continue };
-            let unclicked: Vec<_> = cards.iter().filter(|card| !self.oracle.clicked.contains(&place(card))).cloned().collect();
+            let Some(view) = snapshot.requests.get(id).filter(|_| known == 0 || (last && known < cards.len())) else {
+                continue;
+            };
+            let unclicked: Vec<_> =
+                cards.iter().filter(|card| !self.oracle.clicked.contains(&place(card))).cloned().collect();
             let chosen = if last { unclicked } else { self.dice.one(&unclicked).cloned().into_iter().collect() };
             for card in chosen {
-                let person = APPROVERS.iter().map(|(user, _)| *user).find(|user| !has_approved(view, user)).unwrap_or("U0BOB");
+                let person =
+                    APPROVERS.iter().map(|(user, _)| *user).find(|user| !has_approved(view, user)).unwrap_or("U0BOB");
                 let status = match card.button("approve") {
                     Some(_) => load.approve(&card, person).await,
                     None if card.button("revoke").is_some() => load.revoke_click(&card, person).await,

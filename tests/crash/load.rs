@@ -195,7 +195,8 @@ impl Load {
         loop {
             if let Some(call) = self.next_call(&mut dice) {
                 let held = dice.chance(40) && calls.len() < HELD_AT_ONCE;
-                let leaves = dice.chance(20).then(|| dice.log_uniform(Duration::from_millis(2), Duration::from_millis(100)));
+                let leaves =
+                    dice.chance(20).then(|| dice.log_uniform(Duration::from_millis(2), Duration::from_millis(100)));
                 if held {
                     let load = self.clone();
                     calls.spawn(async move { load.ask(&call, true, leaves).await });
@@ -345,9 +346,17 @@ impl Load {
     }
 
     /// Presses a button over the stand-in, which signs and sends it. Answers with the service's status.
-    async fn press(&self, card: &Card, action: &str, person: &str, sent: Sent, promise: Option<Promise>) -> Option<u16> {
+    async fn press(
+        &self,
+        card: &Card,
+        action: &str,
+        person: &str,
+        sent: Sent,
+        promise: Option<Promise>,
+    ) -> Option<u16> {
         let (block, _) = card.button(action)?;
-        let click = json!({ "as": person, "channel": card.channel, "ts": card.ts, "block_id": block, "action_id": action });
+        let click =
+            json!({ "as": person, "channel": card.channel, "ts": card.ts, "block_id": block, "action_id": action });
         let n = self.journal.before(sent);
         let report = answer(self.http.post(format!("{}/page/click", self.standin)).json(&click)).await;
         let Some((200, report)) = report.filter(|(_, report)| report["delivered"] == true) else {

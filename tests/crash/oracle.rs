@@ -200,13 +200,26 @@ impl Oracle {
             None => {}
             Some(request) => {
                 let behind = snapshot.requests.get(request).or_else(|| self.settled.get(request));
-                if behind.is_none_or(|behind| behind["outcome"]["grant"] != *id || behind["approved_by"] != view["approved_by"]) {
+                if behind.is_none_or(|behind| {
+                    behind["outcome"]["grant"] != *id || behind["approved_by"] != view["approved_by"]
+                }) {
                     wrong.push(format!("the access request behind it is {behind:?}"));
                 }
             }
         }
         if let Some(earlier) = self.grants.get(id) {
-            let fixed = ["source", "hook", "client", "subject", "scope", "audience", "granted_at", "expires_at", "approved_by", "rules"];
+            let fixed = [
+                "source",
+                "hook",
+                "client",
+                "subject",
+                "scope",
+                "audience",
+                "granted_at",
+                "expires_at",
+                "approved_by",
+                "rules",
+            ];
             let grew = fixed.iter().any(|member| earlier[member] != view[member]);
             let revived = earlier["status"] == "revoked" && view["status"] != "revoked";
             if grew || revived || earlier["used"].as_u64() > view["used"].as_u64() {
@@ -227,15 +240,20 @@ impl Oracle {
 
     fn is_broken(&self, promise: &Promise, snapshot: &Snapshot) -> Option<String> {
         let view = |id: &String| snapshot.requests.get(id).or_else(|| self.settled.get(id));
-        let state = |id: &String| view(id).map_or("absent", |view| view["outcome"]["state"].as_str().unwrap_or_default());
+        let state =
+            |id: &String| view(id).map_or("absent", |view| view["outcome"]["state"].as_str().unwrap_or_default());
         let revoked = |id: &String| self.facts.grants.get(id).is_some_and(|facts| facts.revoked == 1);
         let (kept, is) = match promise {
-            Promise::Opened { request } => (self.facts.requests.get(request).is_some_and(|f| f.opened == 1), state(request)),
+            Promise::Opened { request } => {
+                (self.facts.requests.get(request).is_some_and(|f| f.opened == 1), state(request))
+            }
             Promise::Issued { call, grant } => {
                 let on_record = self.facts.grants.get(grant).is_some_and(|facts| facts.calls.contains(call));
                 (on_record, "not on record")
             }
-            Promise::Refused { request } => (matches!(state(request), "denied" | "expired" | "cancelled"), state(request)),
+            Promise::Refused { request } => {
+                (matches!(state(request), "denied" | "expired" | "cancelled"), state(request))
+            }
             Promise::Settled { request } => (!matches!(state(request), "pending" | "absent"), state(request)),
             Promise::Voted { request, person } => {
                 let pending = matches!(state(request), "pending" | "absent");
@@ -335,7 +353,8 @@ impl Oracle {
         let wrong: Vec<&Card> = all.iter().filter(|card| !card.shows(stage)).collect();
         // Of a duplicate that nobody has clicked the service cannot know; a clicked one it must know.
         let excused = wrong.len() < all.len() && wrong.iter().all(|card| !self.clicked.contains(&place(card)));
-        (!wrong.is_empty() && !excused).then(|| format!("{id} is {stage}, {} of {} cards say otherwise: {wrong:?}", wrong.len(), all.len()))
+        (!wrong.is_empty() && !excused)
+            .then(|| format!("{id} is {stage}, {} of {} cards say otherwise: {wrong:?}", wrong.len(), all.len()))
     }
 
     /// No two access requests of one thing were pending at the same time. For a snapshot of everything.
@@ -384,7 +403,8 @@ pub fn stage(view: &Value, grants: &Views) -> &'static str {
 /// Whether this person's approval counts for it.
 pub fn has_approved(view: &Value, person: &str) -> bool {
     let identity = APPROVERS.iter().find(|(user, _)| *user == person).map(|(_, identity)| *identity);
-    identity.is_some_and(|identity| view["approved_by"].as_array().is_some_and(|all| all.iter().any(|one| one == identity)))
+    identity
+        .is_some_and(|identity| view["approved_by"].as_array().is_some_and(|all| all.iter().any(|one| one == identity)))
 }
 
 /// The newest page of a list, or all of it.

@@ -149,7 +149,7 @@ fn only_the_type_of_an_instant_enters_the_domain() {
 
 #[test]
 fn each_row_of_the_table_is_about_a_module_that_exists() {
-    let modules: BTreeSet<String> = source::all().into_iter().map(|source| source.module).collect();
+    let modules: BTreeSet<String> = source::all().iter().map(|source| source.module.clone()).collect();
     for (module, _) in MAY_NAME {
         assert!(modules.contains(*module), "there is no module `{module}`");
     }
@@ -196,7 +196,7 @@ fn a_broken_rule_is_found_however_it_is_written() {
 fn every_dependency_is_used() {
     let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
-    let shipped = source::all().into_iter().map(|source| source.text).collect();
+    let shipped = source::all().iter().map(|source| source.text.clone()).collect();
     for (table, code) in [("dependencies", shipped), ("dev-dependencies", source::everything())] {
         for name in manifest[table].as_table().unwrap().keys() {
             let path = format!("{}::", name.replace('-', "_"));

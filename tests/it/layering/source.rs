@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// One file under `src/`, without its comments, texts and test modules.
 pub(super) struct Source {
@@ -41,8 +42,13 @@ fn depth(path: &str) -> usize {
     if path.ends_with("/mod.rs") { folders } else { folders + 1 }
 }
 
-/// The sources under `src/`, without the files of test modules.
-pub(super) fn all() -> Vec<Source> {
+/// The sources under `src/`, without the files of test modules. Read once.
+pub(super) fn all() -> &'static [Source] {
+    static ALL: OnceLock<Vec<Source>> = OnceLock::new();
+    ALL.get_or_init(read_all)
+}
+
+fn read_all() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&root, &root, &mut files);
