@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::client::{get, throughput, until};
 use crate::deployment::{Deployment, click, people};
-use crate::report::{Bar, Report, Row, median};
+use crate::report::{Bar, Report, Row, median, say};
 use crate::servers::Server;
 use crate::slack::{Card, Slack};
 use crate::stock;
@@ -50,6 +50,7 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
         let edit_rate = CLICKS.ours as f64 / begin.elapsed().as_secs_f64();
         let cards: Vec<Card> = (0..CLICKS.bolt).map(|n| other_card(round, n)).collect();
         let bolt_rate = throughput(bolt.address, AT_ONCE, &signed("/slack/events", &leads, &cards), 200).await?;
+        say(&format!("  round {round}: {our_rate:.0}, {bolt_rate:.0} clicks/s; edited {edit_rate:.0} a second"));
         if round > 0 {
             our_rates.push(our_rate);
             bolt_rates.push(bolt_rate);

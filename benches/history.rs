@@ -186,8 +186,8 @@ async fn copy_audit(conn: &mut SqliteConnection, lived: &Lived, first: usize, co
                 entry.grant_id = Some(GrantId::parse(format!("grn_{n:032x}"))?);
             }
             seq += 1;
-            let hash = chain_hash(seq, &entry, &previous);
-            let (at, body) = (entry.at.timestamp_millis(), serde_json::to_string(&entry)?);
+            let (at, body) = (entry.at.timestamp_millis(), entry.canonical());
+            let hash = chain_hash(seq, &body, &previous);
             rows.push(json!([seq, at, entry.kind.as_str(), entry.request_id, entry.grant_id, body, previous, hash]));
             previous = hash;
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::client::{Connection, throughput};
 use crate::deployment::{Deployment, Signer, click, people, token_request};
 use crate::parts;
-use crate::report::{Bar, Report, Row, median};
+use crate::report::{Bar, Report, Row, median, say};
 use crate::servers::Server;
 use crate::slack::Slack;
 
@@ -54,6 +54,7 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
             Ok(node) => throughput(node.address, AT_ONCE, &signed(&mut signer, CALLS.node), 200).await?,
             Err(_) => 0.0,
         };
+        say(&format!("  round {round}: {our_rate:.0}, {bare_rate:.0}, {node_rate:.0} calls/s; {micros:.0} µs each"));
         if round > 0 {
             our_rates.push(our_rate);
             bare_rates.push(bare_rate);

@@ -1,8 +1,10 @@
 -- Times are milliseconds since 1970, UTC. `body` is the JSON of the domain type; the columns beside it are what
 -- is searched, constrained or counted, and a row whose columns and body disagree is an error, never a guess.
 
+-- Rows with a body are too long for WITHOUT ROWID: they would reach into overflow pages, which every change of a
+-- counter writes anew.
 CREATE TABLE access_requests (
-  id            TEXT PRIMARY KEY CHECK (length(id) = 36),
+  id            TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 36),
   hook          TEXT NOT NULL,
   client        TEXT NOT NULL,
   subject_kind  TEXT NOT NULL CHECK (subject_kind IN ('user', 'client')),
@@ -15,7 +17,7 @@ CREATE TABLE access_requests (
   due_at        INTEGER,
   version       INTEGER NOT NULL CHECK (version >= 0),
   body          TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- One pending access request for the same token request, whatever arrives at the same instant.
 CREATE UNIQUE INDEX access_requests_pending_once ON access_requests (pending_key) WHERE state = 'pending';
@@ -46,7 +48,7 @@ CREATE TRIGGER votes_stay BEFORE UPDATE ON votes BEGIN SELECT RAISE(ABORT, 'a vo
 CREATE TRIGGER votes_remain BEFORE DELETE ON votes BEGIN SELECT RAISE(ABORT, 'a vote is not deleted'); END;
 
 CREATE TABLE grants (
-  id                    TEXT PRIMARY KEY CHECK (length(id) = 36),
+  id                    TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 36),
   request_id            TEXT UNIQUE REFERENCES access_requests (id),
   hook                  TEXT NOT NULL,
   client                TEXT NOT NULL,
@@ -66,7 +68,7 @@ CREATE TABLE grants (
   due_at                INTEGER,
   version               INTEGER NOT NULL CHECK (version >= 0),
   body                  TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX grants_covering ON grants (coverage, expires_at) WHERE state = 'live';
 CREATE INDEX grants_due ON grants (due_at) WHERE due_at IS NOT NULL;

@@ -416,7 +416,15 @@ impl AccessRequest {
 
     /// How many people count for each requirement so far.
     pub fn counted(&self) -> Vec<u8> {
-        counted(&self.question, &self.votes)
+        let votes = self.counting();
+        let approvals: Vec<Approval<'_>> =
+            votes.map(|vote| Approval { who: &vote.voter.principal, counts_for: &vote.counts_for }).collect();
+        quorum::counted(&self.question.requirements, &approvals, self.question.shared)
+    }
+
+    /// The votes for what is shown now. Those for anything else say nothing about it.
+    fn counting(&self) -> impl Iterator<Item = &Vote> {
+        self.votes.iter().filter(|vote| vote.shown_version == self.shown_version)
     }
 
     fn vote(&self, ballot: Ballot, now: Timestamp) -> Result<Step, Refusal> {
@@ -431,9 +439,13 @@ impl AccessRequest {
         }
     }
 
+    /// Whether this person, or somebody who might be this person, approved what is shown. Who came first
+    /// makes no difference.
     fn has_voted(&self, voter: &Voter) -> bool {
-        let same = |other: &Principal| *other == voter.principal || voter.possible.contains(other);
-        self.votes.iter().any(|vote| same(&vote.voter.principal) || vote.voter.slack == voter.slack)
+        let is = |one: &Voter, who: &Principal| one.principal == *who || one.possible.contains(who);
+        let same =
+            |other: &Voter| other.slack == voter.slack || is(voter, &other.principal) || is(other, &voter.principal);
+        self.counting().any(|vote| same(&vote.voter))
     }
 
     fn approve(&self, ballot: Ballot, counts_for: Vec<usize>, now: Timestamp) -> Step {
@@ -476,7 +488,7 @@ impl AccessRequest {
             used: 0,
             last_use: None,
             last_token_expires_at: None,
-            deciders: self.votes.iter().map(|vote| vote.voter.clone()).collect(),
+            deciders: self.counting().map(|vote| vote.voter.clone()).collect(),
             policy: self.policy.clone(),
             rules: rule_names(terms),
             state: GrantState::Live,
@@ -569,13 +581,6 @@ impl AccessRequest {
         }
         AuditEntry { at, kind, actor, request_id: Some(self.id.clone()), grant_id: None, summary, detail }
     }
-}
-
-/// How many people count for each requirement of `question`.
-fn counted(question: &Question, votes: &[Vote]) -> Vec<u8> {
-    let approvals: Vec<Approval<'_>> =
-        votes.iter().map(|vote| Approval { who: &vote.voter.principal, counts_for: &vote.counts_for }).collect();
-    quorum::counted(&question.requirements, &approvals, question.shared)
 }
 
 /// The requirements (by index) that somebody would count for.

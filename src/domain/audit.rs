@@ -127,9 +127,16 @@ pub struct AuditEntry {
     pub detail: Value,
 }
 
-/// The hash that chains an entry to the one before it. Every field counts.
-pub fn chain_hash(sequence: i64, entry: &AuditEntry, previous: &str) -> String {
-    sha256_hex(format!("countersign.audit.v1\n{sequence}\n{previous}\n{}", canonical_json(entry)).as_bytes())
+impl AuditEntry {
+    /// The text that is stored and hashed: RFC 8785's canonical form, so that equal entries have equal hashes.
+    pub fn canonical(&self) -> String {
+        canonical_json(self)
+    }
+}
+
+/// The hash that chains an entry, as its canonical text, to the one before it. Every field counts.
+pub fn chain_hash(sequence: i64, canonical: &str, previous: &str) -> String {
+    sha256_hex(format!("countersign.audit.v1\n{sequence}\n{previous}\n{canonical}").as_bytes())
 }
 
 /// What the first entry of a chain follows.

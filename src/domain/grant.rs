@@ -146,6 +146,9 @@ pub enum NotIssued {
     /// It does not cover what is asked.
     #[error("the grant does not cover this token request")]
     NotCovered,
+    /// What is asked for, or allowed, is less than [`TOKEN_LIFETIME_MIN`].
+    #[error("a token of less than {TOKEN_LIFETIME_MIN} seconds is not issued")]
+    TooShort,
 }
 
 /// A change of a grant with all that belongs to it.
@@ -197,10 +200,11 @@ impl Grant {
                     && self.used >= most
                 {
                     Status::Ended(Ending::UsedUp)
+                } else if self.used == 0 && self.collect_by.is_some_and(|by| now >= by && by < self.expires_at) {
+                    // Whichever end came first names it, however late anybody looks.
+                    Status::Ended(Ending::Uncollected)
                 } else if now >= self.expires_at {
                     Status::Ended(Ending::Expired)
-                } else if self.used == 0 && self.collect_by.is_some_and(|by| now >= by) {
-                    Status::Ended(Ending::Uncollected)
                 } else if self.used == 0 {
                     Status::Reserved
                 } else {
@@ -211,16 +215,17 @@ impl Grant {
     }
 
     /// Whether an unnamed call is the same use as the last one: identical, and within [`SAME_USE_SECONDS`].
+    /// Of two calls at once, the one that looked at the clock first may well be recorded last.
     pub fn is_same_use(&self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
-        self.last_use
-            .as_ref()
-            .is_some_and(|(at, last)| last == fingerprint && (0..SAME_USE_SECONDS).contains(&(now - at).num_seconds()))
+        let near = |at: &Timestamp| (now - at).abs() < chrono::Duration::seconds(SAME_USE_SECONDS);
+        self.last_use.as_ref().is_some_and(|(at, last)| last == fingerprint && near(at))
     }
 
     /// Whether it covers a token request: equal in all but the scopes, which are no more than its own.
     pub fn covers(&self, asked: &TokenRequest, scopes: &ScopeSet) -> bool {
         let names_the_same_kind = scopes.is_empty() == self.scopes.is_empty();
-        self.coverage == asked.coverage_key() && scopes.is_subset(&self.scopes) && names_the_same_kind
+        let same_coverage = self.asked.is_plainly_alike(asked) || self.coverage == asked.coverage_key();
+        same_coverage && scopes.is_subset(&self.scopes) && names_the_same_kind
     }
 
     /// The token that may be issued at `now`: min(that call's wish, the longest token, what is left).
@@ -254,6 +259,9 @@ impl Grant {
             return Err(NotIssued::Ended(Ending::Expired));
         }
         let lifetime = wish.min(longest).min(left);
+        if lifetime < TOKEN_LIFETIME_MIN {
+            return Err(NotIssued::TooShort);
+        }
         Ok(Issuance { grant: self.id.clone(), scopes: scopes.clone(), lifetime, expires_at: after(now, lifetime) })
     }
 
@@ -264,6 +272,8 @@ impl Grant {
     pub fn revoke(&self, by: Actor, reason: &str, cooldown: u64, now: Timestamp) -> Result<GrantStep, NotIssued> {
         match self.status(now) {
             Status::Revoked => return Err(NotIssued::Revoked),
+            // It would still answer the call that used it up.
+            Status::Ended(Ending::UsedUp) if self.state == State::Live && now < self.expires_at => {}
             Status::Ended(how) => return Err(NotIssued::Ended(how)),
             Status::Reserved | Status::Active => {}
         }

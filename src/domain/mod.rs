@@ -32,4 +32,7 @@ pub mod quorum;
 pub mod audit;
 pub mod hashing;
 
+#[cfg(test)]
+mod properties;
+
 pub use crate::clock::Timestamp;

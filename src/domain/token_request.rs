@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::hashing::{canonical_json, sha256_hex};
+use super::hashing::{canonical_json, exact_json, sha256_hex};
 use super::ids::HookName;
 use super::scope::ScopeSet;
 
@@ -117,7 +117,7 @@ struct Essence<'a> {
     actor: &'a [String],
     audience: &'a BTreeSet<String>,
     authorization_details: Vec<String>,
-    cnf: Option<&'a Value>,
+    cnf: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<&'a ScopeSet>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ struct Essence<'a> {
 
 impl TokenRequest {
     fn essence(&self) -> Essence<'_> {
-        let mut details: Vec<String> = self.authorization_details.iter().map(canonical_json).collect();
+        let mut details: Vec<String> = self.authorization_details.iter().map(exact_json).collect();
         details.sort();
         Essence {
             v: 1,
@@ -136,7 +136,7 @@ impl TokenRequest {
             actor: &self.actor,
             audience: &self.audience,
             authorization_details: details,
-            cnf: self.cnf.as_ref(),
+            cnf: self.cnf.as_ref().map(exact_json),
             scopes: None,
             binding_message: None,
         }
@@ -156,6 +156,18 @@ impl TokenRequest {
     /// What a grant that covers this token request is found by.
     pub fn coverage_key(&self) -> CoverageKey {
         CoverageKey(hash(&self.essence()))
+    }
+
+    /// Whether both would be covered by the same grants, told without hashing: where this says no, the keys may
+    /// still be equal (authorization details in another order, say).
+    pub fn is_plainly_alike(&self, other: &Self) -> bool {
+        self.hook == other.hook
+            && self.client.id == other.client.id
+            && (self.subject.kind, &self.subject.id) == (other.subject.kind, &other.subject.id)
+            && self.actor == other.actor
+            && self.audience == other.audience
+            && self.authorization_details == other.authorization_details
+            && self.cnf == other.cnf
     }
 
     /// Refresh and token exchange carry an earlier decision on; they never open an access request.
@@ -211,6 +223,8 @@ mod tests {
             let mut other = request();
             change(&mut other);
             assert_ne!(request().fingerprint(), other.fingerprint(), "change {n}");
+            let same_coverage = request().coverage_key() == other.coverage_key();
+            assert_eq!(request().is_plainly_alike(&other), same_coverage, "change {n}");
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Chained {
     pub previous: String,
     /// Its own.
     pub hash: String,
+    /// The text that was hashed: what is verified is what was stored, not what could be read of it.
+    body: String,
 }
 
 impl Head {
@@ -34,14 +36,16 @@ impl Head {
     pub(super) fn append(&mut self, entry: &AuditEntry) -> Link {
         self.seq += 1;
         let previous = std::mem::take(&mut self.hash);
-        self.hash = chain_hash(self.seq, entry, &previous);
-        Link { seq: self.seq, previous, hash: self.hash.clone() }
+        let body = entry.canonical();
+        self.hash = chain_hash(self.seq, &body, &previous);
+        Link { seq: self.seq, body, previous, hash: self.hash.clone() }
     }
 }
 
 /// The place of one entry.
 pub(super) struct Link {
     pub seq: i64,
+    pub body: String,
     pub previous: String,
     pub hash: String,
 }
@@ -63,7 +67,7 @@ pub(super) async fn head(conn: &mut SqliteConnection) -> Result<(Head, Timestamp
 
 /// Whether an entry is what its hash says, and follows `previous`.
 pub(super) fn check(entry: &Chained, previous: &str) -> Result<(), StoreError> {
-    if entry.previous == previous && chain_hash(entry.seq, &entry.entry, &entry.previous) == entry.hash {
+    if entry.previous == previous && chain_hash(entry.seq, &entry.body, &entry.previous) == entry.hash {
         Ok(())
     } else {
         Err(StoreError::Corrupt(format!("audit entry {} is not what its hash says", entry.seq)))
@@ -80,7 +84,7 @@ pub(super) async fn append(conn: &mut SqliteConnection, head: &mut Head, entry: 
     .bind(entry.kind.as_str())
     .bind(entry.request_id.as_ref().map(|id| id.as_str()))
     .bind(entry.grant_id.as_ref().map(|id| id.as_str()))
-    .bind(super::rows::json(entry)?)
+    .bind(link.body)
     .bind(link.previous)
     .bind(link.hash)
     .execute(conn)
@@ -92,5 +96,5 @@ pub(super) fn chained(row: &SqliteRow) -> Result<Chained, StoreError> {
     let body: String = row.try_get("body")?;
     let seq = row.try_get("seq")?;
     let entry = serde_json::from_str(&body).map_err(|e| StoreError::inconsistent("audit", &format!("{seq}"), &e))?;
-    Ok(Chained { seq, entry, previous: row.try_get("previous")?, hash: row.try_get("hash")? })
+    Ok(Chained { seq, entry, previous: row.try_get("previous")?, hash: row.try_get("hash")?, body })
 }

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
 use super::audit::Head;
@@ -80,7 +79,7 @@ pub(super) async fn write(
         let left_before = uses_left(&grants, issue);
         let outcome = judge(issue, &mut grants, &mut calls);
         if outcome == Issued::Recorded {
-            entries.push(chain(head, &issue.audit)?);
+            entries.push(chain(head, &issue.audit));
         }
         if left_before == Some(1) && uses_left(&grants, issue) == Some(0) {
             for (request, delivery) in &issue.when_used_up {
@@ -115,7 +114,7 @@ fn judge(issue: &Issue, grants: &mut HashMap<String, GrantNow>, calls: &mut Call
     }
     let Some(grant) = grants.get_mut(issue.grant.as_str()) else { return Issued::Gone };
     if issue.call.is_none() {
-        let recent = grant.last_use_at.is_some_and(|last| (0..SAME_USE_SECONDS * 1_000).contains(&(at - last)));
+        let recent = grant.last_use_at.is_some_and(|last| (at - last).abs() < SAME_USE_SECONDS * 1_000);
         repeated = recent && grant.last_use_fingerprint.as_deref() == Some(issue.fingerprint.0.as_str());
     }
     let used_up = grant.max_uses.is_some_and(|most| grant.used >= most) && !repeated;
@@ -172,7 +171,8 @@ async fn load_grants(
 }
 
 async fn load_calls(conn: &mut SqliteConnection, issues: &[Box<Issue>]) -> Result<Calls, StoreError> {
-    let keys: Vec<_> = issues.iter().filter_map(|i| i.call.as_ref()).map(|call| json!([call.hook, call.id])).collect();
+    let keys: Vec<_> =
+        issues.iter().filter_map(|i| i.call.as_ref()).map(|call| (call.hook.as_str(), call.id.as_str())).collect();
     if keys.is_empty() {
         return Ok(Calls::new());
     }
@@ -196,7 +196,7 @@ async fn save_grants(conn: &mut SqliteConnection, grants: &HashMap<String, Grant
     let values: Vec<_> = grants
         .iter()
         .filter(|(_, grant)| grant.touched)
-        .map(|(id, g)| json!([id, g.used, g.last_use_at, g.last_use_fingerprint, g.last_token_expires_at]))
+        .map(|(id, g)| (id, g.used, g.last_use_at, &g.last_use_fingerprint, g.last_token_expires_at))
         .collect();
     if values.is_empty() {
         return Ok(());
@@ -218,7 +218,7 @@ async fn save_grants(conn: &mut SqliteConnection, grants: &HashMap<String, Grant
 async fn save_calls(conn: &mut SqliteConnection, calls: &Calls) -> Result<(), StoreError> {
     let values: Vec<_> = calls
         .iter()
-        .filter_map(|((hook, id), call)| call.touched.map(|at| json!([hook, id, call.body_hash, at, call.grant])))
+        .filter_map(|((hook, id), call)| call.touched.map(|at| (hook, id, &call.body_hash, at, &call.grant)))
         .collect();
     if values.is_empty() {
         return Ok(());
@@ -234,14 +234,17 @@ async fn save_calls(conn: &mut SqliteConnection, calls: &Calls) -> Result<(), St
     Ok(())
 }
 
-fn chain(head: &mut Head, entry: &AuditEntry) -> Result<serde_json::Value, StoreError> {
+/// A row of `audit`, in the order of its columns.
+type AuditRow<'a> = (i64, i64, &'static str, Option<&'a str>, Option<&'a str>, String, String, String);
+
+fn chain<'a>(head: &mut Head, entry: &'a AuditEntry) -> AuditRow<'a> {
     let link = head.append(entry);
-    let (request, grant) = (entry.request_id.as_ref(), entry.grant_id.as_ref());
-    let at = entry.at.timestamp_millis();
-    Ok(json!([link.seq, at, entry.kind.as_str(), request, grant, rows::json(entry)?, link.previous, link.hash]))
+    let (request, grant) =
+        (entry.request_id.as_ref().map(|id| id.as_str()), entry.grant_id.as_ref().map(|id| id.as_str()));
+    (link.seq, entry.at.timestamp_millis(), entry.kind.as_str(), request, grant, link.body, link.previous, link.hash)
 }
 
-async fn save_audit(conn: &mut SqliteConnection, entries: Vec<serde_json::Value>) -> Result<(), StoreError> {
+async fn save_audit(conn: &mut SqliteConnection, entries: Vec<AuditRow<'_>>) -> Result<(), StoreError> {
     if entries.is_empty() {
         return Ok(());
     }

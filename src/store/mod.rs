@@ -7,6 +7,7 @@
 mod audit;
 mod commit;
 mod issue;
+mod lookup;
 mod outbox;
 mod read;
 mod rows;
@@ -32,6 +33,7 @@ pub use read::{Button, Standing};
 
 use crate::domain::Timestamp;
 use crate::domain::ids::HookName;
+use lookup::Lookup;
 use writer::{Writer, Writing};
 
 /// A call that the authorization server names (`webhook-id`).
@@ -137,6 +139,7 @@ impl Health {
 #[derive(Clone)]
 pub struct Store {
     readers: SqlitePool,
+    lookup: Lookup,
     writer: Writer,
     health: Health,
     latest: Timestamp,
@@ -159,7 +162,8 @@ impl Store {
         let (head, latest) = audit::head(&mut opened.writer).await?;
         let health = Health::default();
         let writer = Writer::start(opened.writer, head, health.clone());
-        Ok(Self { readers: opened.readers, writer, health, latest, _lock: Arc::new(opened.lock) })
+        let (readers, lookup) = (opened.readers.clone(), Lookup::start(opened.readers));
+        Ok(Self { readers, lookup, writer, health, latest, _lock: Arc::new(opened.lock) })
     }
 
     /// Looks the file over while the service already answers.

@@ -11,7 +11,7 @@ use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::{GrantId, RequestId, SlackChannelId};
 use crate::domain::scope::{Scope, ScopeSet};
-use crate::domain::token_request::{CoverageKey, Fingerprint, TokenRequest};
+use crate::domain::token_request::{Fingerprint, TokenRequest};
 
 /// What a button was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,23 +49,6 @@ macro_rules! select_request {
 }
 
 impl Store {
-    /// The live grants with this coverage key that have not ended at `now`: those that people approved first,
-    /// then the longest-lasting.
-    ///
-    /// # Errors
-    /// When the database does not answer, or a row cannot be right.
-    pub async fn live_grants(&self, key: &CoverageKey, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
-        let found = sqlx::query(
-            "SELECT * FROM grants WHERE coverage = $1 AND state = 'live' AND expires_at > $2
-             ORDER BY request_id IS NULL, expires_at DESC LIMIT 32",
-        )
-        .bind(&key.0)
-        .bind(now.timestamp_millis())
-        .fetch_all(self.readers())
-        .await?;
-        found.iter().map(rows::grant).collect()
-    }
-
     /// The body hash and grant of an earlier call with the same identifier.
     ///
     /// # Errors

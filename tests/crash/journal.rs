@@ -55,7 +55,7 @@ pub struct Journal {
     began: Instant,
     file: Mutex<File>,
     open: Mutex<(u64, BTreeMap<u64, Sent>)>,
-    unanswered: Mutex<Vec<Sent>>,
+    unanswered: Mutex<BTreeMap<u64, Sent>>,
     promises: Mutex<Vec<Promise>>,
     counts: Mutex<BTreeMap<String, u64>>,
 }
@@ -94,19 +94,21 @@ impl Journal {
     pub fn lost(&self, n: u64) {
         let sent = lock(&self.open).1.remove(&n);
         self.write(&json!({ "n": n, "lost": true }));
-        lock(&self.unanswered).extend(sent);
+        lock(&self.unanswered).extend(sent.map(|sent| (n, sent)));
     }
 
-    /// How much is under way.
-    pub fn in_flight(&self) -> usize {
-        lock(&self.open).1.len()
+    /// How much is under way, and the number of what was sent last.
+    pub fn in_flight(&self) -> (usize, u64) {
+        let open = lock(&self.open);
+        (open.1.len(), open.0)
     }
 
-    /// Ends a cycle: what was promised in it, and what was sent without an answer.
-    pub fn close(&self) -> (Vec<Promise>, Vec<Sent>) {
-        let open = std::mem::take(&mut lock(&self.open).1);
+    /// Ends a cycle: what was promised in it, and what was sent up to `last` without an answer.
+    pub fn close(&self, last: u64) -> (Vec<Promise>, Vec<Sent>) {
         let mut unanswered = std::mem::take(&mut *lock(&self.unanswered));
-        unanswered.extend(open.into_values());
+        unanswered.extend(std::mem::take(&mut lock(&self.open).1));
+        // What was sent after the kill met nobody.
+        let unanswered = unanswered.into_iter().filter(|(n, _)| *n <= last).map(|(_, sent)| sent).collect();
         (std::mem::take(&mut *lock(&self.promises)), unanswered)
     }
 

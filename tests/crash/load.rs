@@ -315,7 +315,13 @@ impl Load {
         self.press(card, "revoke", person, sent, Some(Promise::Over { request })).await
     }
 
-    async fn deny(&self, card: &Card, person: &str) {
+    /// The cards of the current channel that have a button.
+    pub fn live(&self) -> Vec<Card> {
+        cards::live_in(&self.playground, &self.channels[0])
+    }
+
+    /// Clicks Deny… and sends the form.
+    pub async fn deny(&self, card: &Card, person: &str) {
         let sent = Sent::Idle { request: card.request.clone(), person: person.to_owned() };
         if self.press(card, "deny", person, sent, None).await != Some(200) {
             return;

@@ -19,6 +19,10 @@ use crate::world::APPROVERS;
 const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 /// And what has ended by itself must have been shown within this.
 const SHOWN_WITHIN: Duration = Duration::from_secs(6);
+/// So many of the newest are looked at after each kill, touched or not.
+const PAGE: usize = 40;
+/// The largest page of the operators' API.
+const PAGE_MAX: usize = 200;
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -49,6 +53,8 @@ pub struct Snapshot {
     pub grants: Views,
     /// The access requests that were opened since the last snapshot.
     pub fresh: Vec<String>,
+    /// The access requests that something happened to since then.
+    pub touched: Vec<String>,
 }
 
 impl Oracle {
@@ -119,8 +125,9 @@ impl Oracle {
                 break;
             }
         }
+        let touched = ids.into_iter().collect();
         let fresh = self.facts.requests.keys().filter(|id| !before.contains(*id)).cloned().collect();
-        Ok(Snapshot { requests, grants, fresh })
+        Ok(Snapshot { requests, grants, fresh, touched })
     }
 
     /// Every access request and grant is wholly there or not at all, and what was settled is what it was.
@@ -313,10 +320,11 @@ impl Oracle {
     pub async fn is_shown(&mut self, api: &Api, ids: &[String]) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
-            let mut views = (Views::new(), Views::new());
+            let everything = ids.len() > PAGE;
+            let mut views = (listed(api, "requests", everything).await?, listed(api, "grants", everything).await?);
             complete(api, "requests", &ids.iter().cloned().collect(), &mut views.0).await?;
-            let grants = views.0.values().filter_map(|view| view["outcome"]["grant"].as_str().map(str::to_owned));
-            complete(api, "grants", &grants.collect(), &mut views.1).await?;
+            let behind = |id: &String| views.0[id]["outcome"]["grant"].as_str().map(str::to_owned);
+            complete(api, "grants", &ids.iter().filter_map(behind).collect(), &mut views.1).await?;
             let all = cards::by_request(&self.playground);
             let empty = Vec::new();
             let wrong: Vec<String> = ids
@@ -403,14 +411,15 @@ pub fn has_approved(view: &Value, person: &str) -> bool {
 async fn listed(api: &Api, what: &str, everything: bool) -> anyhow::Result<Views> {
     let (mut all, mut before) = (Views::new(), String::new());
     loop {
-        let page = api.get(&format!("/v1/{what}?limit=200{before}")).await?;
+        let most = if everything { PAGE_MAX } else { PAGE };
+        let page = api.get(&format!("/v1/{what}?limit={most}{before}")).await?;
         let views = page[what].as_array().context("no list")?;
         for view in views {
             let id = view["id"].as_str().context("no id")?;
             before = format!("&before={id}");
             all.insert(id.to_owned(), view.clone());
         }
-        if views.len() < 200 || !everything {
+        if views.len() < most || !everything {
             return Ok(all);
         }
     }

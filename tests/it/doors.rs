@@ -14,7 +14,8 @@ fn doors() -> Vec<(String, String, Value)> {
     let document: Value = serde_json::from_str(include_str!("../../src/http/openapi.json")).expect("JSON");
     let mut doors = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
-        for (method, operation) in item.as_object().expect("operations").iter().filter(|(key, _)| *key != "parameters") {
+        for (method, operation) in item.as_object().expect("operations").iter().filter(|(key, _)| *key != "parameters")
+        {
             doors.push((method.to_uppercase(), path.clone(), operation["security"].clone()));
         }
     }

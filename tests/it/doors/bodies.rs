@@ -21,9 +21,22 @@ fn named(answer: &Answer) -> Vec<String> {
 async fn what_is_no_token_request_is_a_400_that_names_the_member() {
     let app = TestApp::start().await;
     let deep = |open: &str, n: usize| open.repeat(n);
-    for body in ["", " ", "{", "}", "null", "7", "\"scope\"", "[]", "[{}]", "{\"scope\":}", "{'scope':'x'}", "\u{feff}{}",
-        &deep("[", 100_000), &deep("{\"a\":", 40_000)]
-    {
+    for body in [
+        "",
+        " ",
+        "{",
+        "}",
+        "null",
+        "7",
+        "\"scope\"",
+        "[]",
+        "[{}]",
+        "{\"scope\":}",
+        "{'scope':'x'}",
+        "\u{feff}{}",
+        &deep("[", 100_000),
+        &deep("{\"a\":", 40_000),
+    ] {
         let answer = say(&app, body.to_owned()).await;
         assert_eq!(named(&answer), ["body"], "{}", &body[..body.len().min(40)]);
     }
@@ -123,8 +136,11 @@ async fn a_body_over_256_kib_is_refused_at_every_door_and_one_of_256_kib_is_read
         assert_eq!(Answer::of(call().body(padded(limit + 1))).await.status, 413, "{path}");
         // Without a length beforehand: chunk by chunk, more than the limit.
         let mut raw = app.connect().await;
-        raw.send(&format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ntransfer-encoding: chunked\r\n\r\n",
-            if path.starts_with("/v1") { crate::support::world::OPERATOR_KEY } else { SHOP_TOKEN })).await;
+        raw.send(&format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ntransfer-encoding: chunked\r\n\r\n",
+            if path.starts_with("/v1") { crate::support::world::OPERATOR_KEY } else { SHOP_TOKEN }
+        ))
+        .await;
         let chunk = format!("{:x}\r\n{}\r\n", 16 * 1024, "x".repeat(16 * 1024));
         for _ in 0..17 {
             raw.send(&chunk).await;

@@ -105,7 +105,8 @@ async fn whatever_a_client_writes_is_shown_and_does_nothing() {
 #[tokio::test]
 async fn what_is_long_is_cut_on_the_card_and_there_in_full_behind_a_button() {
     let app = TestApp::start().await;
-    let reason: String = (0..).map(|n| format!("word{n} ")).flat_map(|w| w.chars().collect::<Vec<_>>()).take(10_000).collect();
+    let reason: String =
+        (0..).map(|n| format!("word{n} ")).flat_map(|w| w.chars().collect::<Vec<_>>()).take(10_000).collect();
     let long = |n: usize| format!("{}end", "x".repeat(n - 3));
     let body = but(
         alice("plain:x"),

@@ -20,11 +20,15 @@ async fn machines_are_told_how_it_is() {
     }
     assert_eq!(see("/readyz").await.body["degraded"], json!([]));
     let metrics = see("/metrics").await.text;
-    for line in ["countersign_hook_answers_total{hook=\"shop\",answer=\"granted\"}",
+    for line in [
+        "countersign_hook_answers_total{hook=\"shop\",answer=\"granted\"}",
         "countersign_hook_answers_total{hook=\"shop\",answer=\"pending\"}",
-        "countersign_http_requests_total{door=\"/hooks/{name}\",status=\"202\"}", "countersign_held_calls",
-        "countersign_deliveries_total{outcome=\"done\"}", "countersign_outbox_waiting", "countersign_outbox_dead"]
-    {
+        "countersign_http_requests_total{door=\"/hooks/{name}\",status=\"202\"}",
+        "countersign_held_calls",
+        "countersign_deliveries_total{outcome=\"done\"}",
+        "countersign_outbox_waiting",
+        "countersign_outbox_dead",
+    ] {
         assert!(metrics.contains(line), "{line} is missing:\n{metrics}");
     }
     // Whatever strangers write never becomes a label.

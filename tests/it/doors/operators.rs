@@ -25,10 +25,13 @@ async fn lists_are_newest_first_and_turn_pages() {
         assert_eq!(app.operator_sees(&format!("{path}/{}", ids[0].trim_matches('"'))).await, all[0]);
     }
     let newest = &app.operator_sees("/v1/requests").await["requests"][0];
-    assert_eq!((&newest["scope"], &newest["status"], &newest["reason"]),
-        (&json!("plain:4"), &json!("pending"), &json!("month end, PAY-7")));
+    assert_eq!(
+        (&newest["scope"], &newest["status"], &newest["reason"]),
+        (&json!("plain:4"), &json!("pending"), &json!("month end, PAY-7"))
+    );
     let audit = app.operator_sees("/v1/audit?limit=3&after=2").await;
-    let numbers: Vec<_> = audit["entries"].as_array().expect("a list").iter().map(|entry| entry["seq"].clone()).collect();
+    let numbers: Vec<_> =
+        audit["entries"].as_array().expect("a list").iter().map(|entry| entry["seq"].clone()).collect();
     assert_eq!(numbers, [3, 4, 5]);
 }
 
@@ -42,14 +45,26 @@ async fn what_an_operator_gets_wrong_is_said_and_changes_nothing() {
         Answer::of(app.http.post(app.url(&format!("/v1/grants/{id}/revoke"))).bearer_auth(OPERATOR_KEY).body(body))
     };
     let reason = |text: &str| json!({ "reason": text }).to_string();
-    for body in ["", "{", "{}", "null", "{\"reason\":7}", &reason(""), &reason("  "), &reason(&"x".repeat(501)), &"[".repeat(100_000)] {
+    for body in [
+        "",
+        "{",
+        "{}",
+        "null",
+        "{\"reason\":7}",
+        &reason(""),
+        &reason("  "),
+        &reason(&"x".repeat(501)),
+        &"[".repeat(100_000),
+    ] {
         post(grant, body.to_owned()).await.problem(400);
     }
     for id in ["grn_0123456789abcdef0123456789abcdef", "x", "req_1", "..", "%00", "%ff", &"x".repeat(3_000)] {
         let answer = post(id, reason("why not")).await;
         assert!([400, 404].contains(&answer.status), "{id}: {}", answer.text);
     }
-    for path in ["/v1/requests/req_0123456789abcdef0123456789abcdef", "/v1/requests/x", "/v1/grants/x", "/v1/nothing", "/"] {
+    for path in
+        ["/v1/requests/req_0123456789abcdef0123456789abcdef", "/v1/requests/x", "/v1/grants/x", "/v1/nothing", "/"]
+    {
         let answer = Answer::of(app.http.get(app.url(path)).bearer_auth(OPERATOR_KEY)).await;
         answer.problem(404);
     }
@@ -92,10 +107,8 @@ async fn an_audit_that_somebody_edited_is_found_out() {
     assert_eq!(app.service().store().verify_audit().await, Ok(5));
     app.stop().await;
     let mut database = app.database().await;
-    for sql in [
-        "DROP TRIGGER audit_stays",
-        "UPDATE audit SET body = replace(body, 'plain:1', 'plain:9') WHERE seq = 2",
-    ] {
+    for sql in ["DROP TRIGGER audit_stays", "UPDATE audit SET body = replace(body, 'plain:1', 'plain:9') WHERE seq = 2"]
+    {
         sqlx::query(sql).execute(&mut database).await.expect("it is done");
     }
     sqlx::Connection::close(database).await.expect("it closes");

@@ -119,8 +119,10 @@ async fn a_standard_webhooks_signature_counts_for_five_minutes_one_body_and_one_
     }
     let swapped = |name: &str, value: String| {
         let mut call = good(now).build().expect("a request");
-        call.headers_mut().insert(reqwest::header::HeaderName::from_bytes(name.as_bytes()).expect("a name"),
-            value.parse().expect("a value"));
+        call.headers_mut().insert(
+            reqwest::header::HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+            value.parse().expect("a value"),
+        );
         app.http.execute(call)
     };
     for (name, value) in [
@@ -158,7 +160,8 @@ async fn slack_is_believed_only_with_its_signature_of_the_last_five_minutes() {
     let secret = |text: &str| SecretString::from(text.to_owned());
     let by = |text: &str, at: i64| sign(&secret(text), at, body.as_bytes());
     let right = by(SIGNING_SECRET, now);
-    let routes: Vec<String> = doors().into_iter().map(|door| door.1).filter(|path| path.starts_with("/slack/")).collect();
+    let routes: Vec<String> =
+        doors().into_iter().map(|door| door.1).filter(|path| path.starts_with("/slack/")).collect();
     assert_eq!(routes.len(), 3, "{routes:?}");
     for route in &routes {
         let call = |at: &str, signature: &str| {
@@ -195,9 +198,12 @@ async fn slack_is_believed_only_with_its_signature_of_the_last_five_minutes() {
             let answer = Answer::of(call).await;
             assert_eq!(answer.status, 401, "{route}, {what}: {}", answer.text);
         }
-        for (what, at, secret) in
-            [("now", now, SIGNING_SECRET), ("300 s old", now - 300, SIGNING_SECRET), ("300 s ahead", now + 300, SIGNING_SECRET), ("rotated", now, OLD_SIGNING_SECRET)]
-        {
+        for (what, at, secret) in [
+            ("now", now, SIGNING_SECRET),
+            ("300 s old", now - 300, SIGNING_SECRET),
+            ("300 s ahead", now + 300, SIGNING_SECRET),
+            ("rotated", now, OLD_SIGNING_SECRET),
+        ] {
             let answer = Answer::of(call(&at.to_string(), &by(secret, at))).await;
             assert_ne!(answer.status, 401, "{route}, {what}");
             assert!(answer.status < 500, "{route}, {what}: {}", answer.text);
@@ -210,10 +216,20 @@ async fn slack_is_believed_only_with_its_signature_of_the_last_five_minutes() {
 async fn what_slack_signs_and_nobody_understands_is_a_400_and_changes_nothing() {
     let app = TestApp::start().await;
     let deep = format!("payload={}", "%5B".repeat(30_000));
-    for body in ["", "payload=", "payload=%7B", "payload=%5B%5D", "payload=%7B%7D", "payload=null", "x=1", &deep,
-        "payload=%7B%22type%22%3A1%7D", "payload=%FF%FE", "payload=%00",
-        "payload=%7B%22type%22%3A%22block_actions%22%7D&payload=%7B%22type%22%3A%22block_actions%22%7D"]
-    {
+    for body in [
+        "",
+        "payload=",
+        "payload=%7B",
+        "payload=%5B%5D",
+        "payload=%7B%7D",
+        "payload=null",
+        "x=1",
+        &deep,
+        "payload=%7B%22type%22%3A1%7D",
+        "payload=%FF%FE",
+        "payload=%00",
+        "payload=%7B%22type%22%3A%22block_actions%22%7D&payload=%7B%22type%22%3A%22block_actions%22%7D",
+    ] {
         let sent = app.page("/page/raw", json!({ "path": "/slack/interactions", "body": body })).await;
         assert_eq!(sent["status"], 400, "{}: {sent}", &body[..body.len().min(60)]);
     }

@@ -74,10 +74,24 @@ async fn what_is_no_http_is_refused_and_closed() {
     for (what, sent) in [
         ("no method", "\r\n\r\n\r\n\r\nhello\r\n\r\n".to_owned()),
         ("no version", "POST /hooks/shop\r\n\r\n".to_owned()),
-        ("two lengths", format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{token}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}")),
-        ("a length that is none", format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{token}content-length: +2\r\n\r\n{{}}")),
-        ("an unknown coding", format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{token}transfer-encoding: gzip\r\n\r\n{{}}")),
-        ("a broken chunk", format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{token}transfer-encoding: chunked\r\n\r\nzz\r\n")),
+        (
+            "two lengths",
+            format!(
+                "POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{token}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}"
+            ),
+        ),
+        (
+            "a length that is none",
+            format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{token}content-length: +2\r\n\r\n{{}}"),
+        ),
+        (
+            "an unknown coding",
+            format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{token}transfer-encoding: gzip\r\n\r\n{{}}"),
+        ),
+        (
+            "a broken chunk",
+            format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{token}transfer-encoding: chunked\r\n\r\nzz\r\n"),
+        ),
         ("too many headers", format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{many}\r\n")),
         ("a huge header", format!("POST /hooks/shop HTTP/1.1\r\nhost: x\r\n{huge}\r\n")),
         ("a NUL in a header", "POST /hooks/shop HTTP/1.1\r\nhost: x\r\nx-a: \0\r\n\r\n".to_owned()),

@@ -66,7 +66,8 @@ async fn a_lost_answer_makes_at_most_one_more_card_and_both_work() {
         let whispers = app.whispers("U0CAROL", DESK).await.len();
         if let Some(button) = other.buttons().first().copied() {
             app.click("U0CAROL", other, button).await;
-            let said = app.until("a whisper", async || app.whispers("U0CAROL", DESK).await.into_iter().nth(whispers)).await;
+            let said =
+                app.until("a whisper", async || app.whispers("U0CAROL", DESK).await.into_iter().nth(whispers)).await;
             assert!(said.contains("already approved"), "{said}");
         }
     }
@@ -221,7 +222,8 @@ async fn a_call_to_slack_that_hangs_ends_at_its_deadline_and_holds_up_nobody() {
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     // Somebody whose account cannot be looked up right now is told so within Slack's three seconds.
     app.fault(fault("users.info", "hang", json!({ "times": 1 }))).await;
-    let card = app.until("the edit", async || app.cards(LEDGER).await.pop().filter(|c| c.buttons() == ["revoke"])).await;
+    let card =
+        app.until("the edit", async || app.cards(LEDGER).await.pop().filter(|c| c.buttons() == ["revoke"])).await;
     let clicked = tokio::time::Instant::now();
     let report = app.click("U0DORA", &card, "revoke").await;
     assert!(clicked.elapsed() < Duration::from_secs(3), "{:?}", clicked.elapsed());

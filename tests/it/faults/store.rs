@@ -123,8 +123,13 @@ async fn a_full_disk_refuses_what_must_be_written_and_loses_nothing_that_was() {
     let refused = refused.expect("at last there is no room");
     let says = refused.problem(503)["detail"].as_str().expect("a text").to_owned();
     assert!(says.contains("cannot be written"), "{says}");
-    let click = app.page("/page/click", json!({ "as": "U0CAROL", "channel": DESK, "ts": card.ts,
-        "block_id": card.button("approve").0, "action_id": "approve", "value": card.button("approve").1 })).await;
+    let click = app
+        .page(
+            "/page/click",
+            json!({ "as": "U0CAROL", "channel": DESK, "ts": card.ts,
+        "block_id": card.button("approve").0, "action_id": "approve", "value": card.button("approve").1 }),
+        )
+        .await;
     assert_eq!(click["status"], 503, "{click}");
     assert_eq!(Answer::of(app.hook("shop", &alice("ledger:read"))).await.status, 503, "no token without its record");
     assert_eq!(Answer::of(app.http.get(app.url("/readyz"))).await.status, 503);
@@ -263,8 +268,11 @@ async fn rows_that_somebody_changed_by_hand_refuse_instead_of_granting() {
             let answer = Answer::of(app.hook("shop", &alice(scope))).await;
             let refused = [202, 503].contains(&answer.status);
             // What both agree on may go on; what only one of them says never does.
-            assert!(refused || scope == "plain:x" && sql.contains("expires_at") && answer.text("grant_expires_at") < "2099",
-                "{sql}: {}", answer.text);
+            assert!(
+                refused || scope == "plain:x" && sql.contains("expires_at") && answer.text("grant_expires_at") < "2099",
+                "{sql}: {}",
+                answer.text
+            );
         }
         app.stop().await;
     }
