@@ -104,11 +104,14 @@ async fn callers_that_are_unknown_or_unclear_get_a_message_and_their_identifier_
     let app = TestApp::start().await;
     for door in ["evaluation", "evaluations"] {
         for token_shown in ["wrong", SHOP_TOKEN] {
-            let knock = call(&app, door, &token(&["ledger:read"])).header("authorization", format!("Bearer {token_shown}"));
+            let knock =
+                call(&app, door, &token(&["ledger:read"])).header("authorization", format!("Bearer {token_shown}"));
             let answer = Answer::of(knock).await;
             assert_eq!((answer.status, answer.header("x-request-id")), (401, "pep-1"), "{door}");
         }
-        for bad in ["", "{", "null", "[]", "{}", &"[".repeat(100_000), &format!("{{\"evaluations\":{}}}", "[".repeat(100_000))] {
+        for bad in
+            ["", "{", "null", "[]", "{}", &"[".repeat(100_000), &format!("{{\"evaluations\":{}}}", "[".repeat(100_000))]
+        {
             let knock = app.http.post(app.url(&format!("/access/v1/{door}"))).bearer_auth(PEP_TOKEN);
             let answer = Answer::of(knock.header("x-request-id", "pep-1").body(bad.to_owned())).await;
             assert_eq!((answer.status, answer.header("x-request-id")), (400, "pep-1"), "{door}: {}", answer.text);

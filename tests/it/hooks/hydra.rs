@@ -107,9 +107,18 @@ async fn once_hydra_is_known_nothing_but_a_grant_is_not_a_403() {
     no_request["request"] = json!(null);
     let mut odd_scope = body.clone();
     odd_scope["request"]["granted_scopes"] = json!(["a b", "ü"]);
-    for bad in ["", "{", "null", "[]", "7", &"[".repeat(100_000), &no_client.to_string(), &no_request.to_string(),
-        &odd_scope.to_string(), &but(body.clone(), json!({ "session": 7 })).to_string()]
-    {
+    for bad in [
+        "",
+        "{",
+        "null",
+        "[]",
+        "7",
+        &"[".repeat(100_000),
+        &no_client.to_string(),
+        &no_request.to_string(),
+        &odd_scope.to_string(),
+        &but(body.clone(), json!({ "session": 7 })).to_string(),
+    ] {
         refused(&Answer::of(call(&app, bad)).await);
     }
     for (name, key) in [("x-countersign-key", "wrong"), ("x-countersign-key", ""), ("authorization", HYDRA_KEY)] {
@@ -162,5 +171,8 @@ async fn a_machine_asks_for_itself_through_hydra() {
     refused(&Answer::of(call(&app, &body.to_string())).await);
     body["request"]["granted_scopes"] = json!(["ledger:read"]);
     assert_eq!(Answer::of(call(&app, &body.to_string())).await.status, 200);
-    assert_eq!(app.operator_sees("/v1/grants").await["grants"][0]["subject"], json!({ "kind": "client", "id": "build-job" }));
+    assert_eq!(
+        app.operator_sees("/v1/grants").await["grants"][0]["subject"],
+        json!({ "kind": "client", "id": "build-job" })
+    );
 }
