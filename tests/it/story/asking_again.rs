@@ -128,6 +128,7 @@ async fn the_same_call_identifier_is_the_same_call_and_another_body_under_it_is_
     let request = app.ask_as("call-1", &alice("vault:open")).await.pending();
     assert_eq!(app.ask_as("call-1", &alice("vault:open")).await.pending(), request);
     app.ask_as("call-1", &alice("vault:open plain:x")).await.problem(409);
+    assert_eq!(app.happened().await, ["request.opened", "token.refused"], "a conflict is on record");
     app.approve("U0BOB", &app.card(DESK).await).await;
 
     // Pending became granted; asking once more under the same identifier is not a second use.

@@ -144,25 +144,30 @@ async fn an_approval_that_nobody_collects_is_void() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_revives_nothing() {
-    let mut app = TestApp::start().await;
-    let start = countersign::clock::Clock::now(&app.clock);
-    app.ask(&but(alice("plain:x"), json!({ "expires_in": 600 }))).await.pending();
-    app.ask(&alice("ledger:write")).await.pending();
-    app.approve("U0BOB", &app.card(DESK).await).await;
-    app.ask(&alice("plain:x")).await.granted();
-    app.advance(minutes(40)).await;
-    let late = app.ask(&alice("plain:y")).await.pending();
-    for restarted in [false, true] {
+    for restarts in [false, true] {
+        let mut app = TestApp::start().await;
+        let start = countersign::clock::Clock::now(&app.clock);
+        app.ask(&but(alice("plain:x"), json!({ "expires_in": 600 }))).await.pending();
+        app.ask(&alice("ledger:write")).await.pending();
+        let (desk, ledger) = (app.card(DESK).await, app.card(LEDGER).await);
+        app.approve("U0BOB", &desk).await;
+        app.ask(&alice("plain:x")).await.granted();
+        // Forty minutes later both are over, but nobody has written that down: the worker did not run. All that
+        // tells the time is one refusal on record.
+        app.clock.advance(minutes(40));
+        app.ask_unsettled(&alice("unheard:of")).await.denied();
         app.clock.set(start);
-        if restarted {
+        if restarts {
             app.restart().await;
         }
-        let again = app.ask(&alice("plain:x")).await;
-        assert_eq!(again.status, 202, "restarted: {restarted}, {}", again.text);
-        assert!(app.card(LEDGER).await.head().starts_with("Expired"));
-        assert_eq!(app.ask(&alice("plain:y")).await.pending(), late);
+        let again = app.ask_unsettled(&alice("plain:x")).await;
+        assert_eq!(again.status, 202, "after a restart: {restarts}, {}", again.text);
+        app.click("U0BOB", &ledger, "approve").await;
+        assert!(app.card(LEDGER).await.head().starts_with("Expired"), "after a restart: {restarts}");
+        let grants = app.operator_sees("/v1/grants").await;
+        assert_eq!(
+            (&grants["grants"][0]["status"], grants["grants"].as_array().map(Vec::len)),
+            (&json!("expired"), Some(1))
+        );
     }
-    // A decision made meanwhile ends as the longer way round says, never later.
-    let grants = app.operator_sees("/v1/grants").await;
-    assert_eq!(grants["grants"][0]["status"], "expired");
 }
