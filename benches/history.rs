@@ -93,6 +93,7 @@ fn ballot(policy: &Policy, message: MessageRef, now: Timestamp) -> anyhow::Resul
         possible: [principal.clone()].into(),
         principal,
         member_of: [SetName::parse("payments-leads")?].into(),
+        groups: [].into(),
         learnt_at: now,
     };
     Ok(Ballot {

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use super::ids::{SetName, SlackUserId};
+use super::ids::{SetName, SlackGroupId, SlackUserId};
 use super::token_request::TokenRequest;
 
 /// A person's canonical identity in the directory: trimmed, lower case. All Slack accounts that map to
@@ -151,6 +151,9 @@ pub struct Voter {
     pub possible: BTreeSet<Principal>,
     /// The approver sets that the account is in: as recorded with the request and as the policy has them now.
     pub member_of: BTreeSet<SetName>,
+    /// The user groups through which it is: what nothing newer is known of counts only for these.
+    #[serde(default)]
+    pub groups: BTreeSet<SlackGroupId>,
     /// When Slack was last asked about this account and its groups.
     pub learnt_at: Timestamp,
 }

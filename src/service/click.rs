@@ -16,8 +16,9 @@ use crate::domain::access_request::{AccessRequest, Ballot, Choice, Event, Messag
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, NotIssued};
 use crate::domain::identity::{EmailMapping, Outsider, Principal, Voter};
-use crate::domain::ids::{RequestId, SetName, SlackChannelId, SlackUserId};
+use crate::domain::ids::{RequestId, SetName, SlackChannelId, SlackGroupId, SlackUserId};
 use crate::domain::policy::Ceremony;
+use crate::domain::token_request::SubjectKind;
 use crate::slack::click::{Foreign, Origin, Press, Submission, origin_refusal};
 use crate::slack::{cards, forms};
 use crate::store::{Button, Change, Commit, Delivery, Outcome};
@@ -58,6 +59,13 @@ struct Checked {
     button: Button,
     message: MessageRef,
     voter: Voter,
+}
+
+/// The approver sets that somebody is in, the user groups through which, and when the oldest part was learnt.
+struct Sets {
+    member_of: BTreeSet<SetName>,
+    groups: BTreeSet<SlackGroupId>,
+    learnt_at: Timestamp,
 }
 
 /// What a form carries from the click that opened it to its submission.
@@ -194,20 +202,17 @@ impl Service {
         }
         let principal = inner.settings.directory.principal(user, &standing).ok_or(Why::Unmapped)?;
         let possible = inner.settings.directory.possible(user, &standing);
-        let (member_of, sets_at) = sets?;
-        Ok(Voter { slack: user.clone(), principal, possible, member_of, learnt_at: standing_at.min(sets_at) })
+        let Sets { member_of, groups, learnt_at } = sets?;
+        let learnt_at = learnt_at.min(standing_at);
+        Ok(Voter { slack: user.clone(), principal, possible, member_of, groups, learnt_at })
     }
 
     /// The approver sets of a request that somebody is in, as the current policy defines them, and when the
     /// oldest part of that was learnt. What cannot be asked counts as "not in", and refuses if nothing else is.
-    async fn sets_of(
-        &self,
-        user: &SlackUserId,
-        request: &AccessRequest,
-        now: Timestamp,
-    ) -> Result<(BTreeSet<SetName>, Timestamp), Why> {
+    async fn sets_of(&self, user: &SlackUserId, request: &AccessRequest, now: Timestamp) -> Result<Sets, Why> {
         let policy = self.policy();
-        let (mut member_of, mut learnt_at, mut unknown) = (BTreeSet::new(), now, false);
+        let mut sets = Sets { member_of: BTreeSet::new(), groups: BTreeSet::new(), learnt_at: now };
+        let mut unknown = false;
         for name in request.question.requirements.iter().flat_map(|requirement| &requirement.approvers) {
             let Some(set) = policy.approvers.get(name) else { continue };
             let mut is_in = set.users.contains(user);
@@ -216,15 +221,18 @@ impl Service {
                     break;
                 }
                 match self.0.people.is_member(group, user, now).await {
-                    Ok((answer, at)) => (is_in, learnt_at) = (answer, learnt_at.min(at)),
+                    Ok((answer, at)) => {
+                        (is_in, sets.learnt_at) = (answer, sets.learnt_at.min(at));
+                        sets.groups.extend(answer.then(|| group.clone()));
+                    }
                     Err(_) => unknown = true,
                 }
             }
             if is_in {
-                member_of.insert(name.clone());
+                sets.member_of.insert(name.clone());
             }
         }
-        if member_of.is_empty() && unknown { Err(Why::SlackDown) } else { Ok((member_of, learnt_at)) }
+        if sets.member_of.is_empty() && unknown { Err(Why::SlackDown) } else { Ok(sets) }
     }
 
     async fn approve(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
@@ -466,7 +474,9 @@ impl Why {
 fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
     let subject = &request.asked.subject;
     let names = [Some(subject.id.as_str()), subject.email.as_deref()];
-    let is_requester = names.into_iter().flatten().any(|name| Principal::new(name) == voter.principal);
+    let is_subject = names.into_iter().flatten().any(|name| Principal::new(name) == voter.principal);
+    // A client is another subject than a person of the same name.
+    let is_requester = subject.kind == SubjectKind::User && is_subject;
     let decided = grant.deciders.iter().any(|decider| decider.principal == voter.principal);
     is_requester || decided || request.eligible(voter).is_ok()
 }

@@ -148,7 +148,8 @@ impl Service {
             let Some(set) = policy.approvers.get(name) else { return false };
             let learnt = |group| inner.people.is_member_since(group, &voter.slack, since);
             // A group that nothing was learnt about since counts as it was at the click.
-            set.users.contains(&voter.slack) || set.groups.iter().any(|group| learnt(group).unwrap_or(true))
+            let in_group = |group| learnt(group).unwrap_or_else(|| voter.groups.contains(group));
+            set.users.contains(&voter.slack) || set.groups.iter().any(in_group)
         };
         let member_of: BTreeSet<SetName> = voter.member_of.iter().filter(|name| still_in(name)).cloned().collect();
         Some(Voter { member_of, ..voter.clone() })

@@ -118,6 +118,7 @@ fn ballot(who: &str, set: &str, choice: Choice) -> Event {
             principal: Principal::new(who),
             possible: BTreeSet::new(),
             member_of: [SetName::parse(set).unwrap()].into(),
+            groups: BTreeSet::new(),
             learnt_at: at(0),
         },
         choice,

@@ -79,6 +79,7 @@ pub fn voter(who: usize, sets: u8, now: i64) -> Voter {
         principal: Principal::new(account.principal),
         possible: possible.into_iter().flatten().map(Principal::new).collect(),
         member_of: names.collect(),
+        groups: BTreeSet::new(),
         learnt_at: time(now),
     }
 }

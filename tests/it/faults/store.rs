@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::TestApp;
 use crate::support::asking::{Answer, alice};
-use crate::support::world::DESK;
+use crate::support::world::{DESK, HYDRA_KEY};
 
 /// A file system of its own, taken away at the end.
 struct SmallDisk(PathBuf);
@@ -54,12 +54,18 @@ async fn a_locked_database_refuses_and_goes_on_when_it_is_free_again() {
     let approved = app.card(DESK).await;
     let (block, value) = approved.button("revoke");
     let press = json!({ "as": "U0BOB", "channel": DESK, "ts": approved.ts, "block_id": block, "action_id": "revoke", "value": value });
-    let (token, request, click, live) = tokio::join!(
+    let hydra = json!({ "session": {}, "request": { "client_id": "build-job", "granted_scopes": ["ledger:read"],
+        "granted_audience": [], "grant_types": ["client_credentials"] } });
+    let hydra = app.http.post(app.url("/hooks/hydra")).header("x-countersign-key", HYDRA_KEY).body(hydra.to_string());
+    let (token, request, click, live, hydra) = tokio::join!(
         hook("plain:x"),
         hook("plain:y"),
         app.page("/page/click", press),
-        Answer::of(app.http.get(app.url("/readyz")))
+        Answer::of(app.http.get(app.url("/readyz"))),
+        Answer::of(hydra)
     );
+    // Hydra would call three times on a 5xx.
+    assert_eq!((hydra.status, hydra.text.as_str()), (403, ""));
     for answer in [&token, &request] {
         let says = answer.problem(503)["detail"].as_str().expect("a text");
         assert!(says.contains("store does not answer") && !answer.header("retry-after").is_empty(), "{says}");

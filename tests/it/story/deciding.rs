@@ -170,6 +170,26 @@ async fn an_approver_who_has_left_by_the_hand_over_does_not_count() {
 }
 
 #[tokio::test]
+async fn an_approver_whom_the_policy_no_longer_names_does_not_count() {
+    let named = crate::support::world::POLICY
+        .replace("slack_groups = [\"S0LEADS\"]", "slack_users = [\"U0BOB\"]\nslack_groups = [\"S0LEADS\"]");
+    let mut app = TestApp::stage().policy(named.clone()).start().await;
+    app.group_is("S0LEADS", &["U0CAROL"]).await;
+    for scope in ["plain:x", "plain:y"] {
+        app.ask(&alice(scope)).await.pending();
+    }
+    let cards = app.cards(DESK).await;
+    app.approve("U0BOB", &cards[0]).await;
+    app.approve("U0CAROL", &cards[1]).await;
+    // Bob counted by name, Carol through the group; now only the group is left, and nobody has asked Slack since.
+    app.stop().await;
+    std::fs::write(app.file("policy.toml"), named.replace("slack_users = [\"U0BOB\"]\n", "")).expect("a policy");
+    app.run().await.expect("it starts");
+    app.ask(&alice("plain:x")).await.pending();
+    app.ask(&alice("plain:y")).await.granted();
+}
+
+#[tokio::test]
 async fn a_policy_that_became_stricter_counts_at_the_hand_over() {
     let mut app = TestApp::start().await;
     for scope in ["ledger:write", "plain:x", "plain:y"] {

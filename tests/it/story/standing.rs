@@ -70,6 +70,13 @@ async fn a_client_of_the_same_name_is_somebody_else() {
     app.ask(&person).await.granted();
     let client = but(person.clone(), json!({ "subject": null }));
     app.ask(&client).await.pending();
+    // A person of that name has no say in it.
+    let nora = but(person.clone(), json!({ "client_id": "nora@example.com", "subject": null }));
+    app.ask(&nora).await.pending();
+    let card = app.card_of(DESK, 2).await;
+    app.approve("U0BOB", &card).await;
+    app.click("U0NORA", &app.card_of(DESK, 2).await, "revoke").await;
+    app.ask(&nora).await.granted();
     // Nobody is told by direct message about what a client asks for itself.
     let told = app.direct("U0ALICE").await.len();
     app.approve("U0BOB", &app.cards(DESK).await[1]).await;
