@@ -432,7 +432,10 @@ async fn listed(api: &Api, what: &str, everything: bool) -> anyhow::Result<Views
 async fn complete(api: &Api, what: &str, ids: &BTreeSet<String>, views: &mut Views) -> anyhow::Result<()> {
     for id in ids {
         if !views.contains_key(id) {
-            let view = api.get(&format!("/v1/{what}/{id}")).await.with_context(|| format!("{id} stands in the audit or was acknowledged"))?;
+            let view = api
+                .get(&format!("/v1/{what}/{id}"))
+                .await
+                .with_context(|| format!("{id} stands in the audit or was acknowledged"))?;
             views.insert(id.clone(), view);
         }
     }
