@@ -425,11 +425,17 @@ async fn listed(api: &Api, what: &str, everything: bool) -> anyhow::Result<Views
     }
 }
 
-/// Adds the views that are not there yet. What the audit knows and the API does not is missed by the checks.
+/// Adds the views that are not there yet.
+///
+/// # Errors
+/// When something that was acknowledged, or that the audit names, is not there.
 async fn complete(api: &Api, what: &str, ids: &BTreeSet<String>, views: &mut Views) -> anyhow::Result<()> {
     for id in ids {
         if !views.contains_key(id) {
-            let view = api.get(&format!("/v1/{what}/{id}")).await.with_context(|| format!("the audit knows {id}"))?;
+            let view = api
+                .get(&format!("/v1/{what}/{id}"))
+                .await
+                .with_context(|| format!("{id} stands in the audit or was acknowledged"))?;
             views.insert(id.clone(), view);
         }
     }

@@ -28,7 +28,7 @@ pub const APPROVERS: [(&str, &str); 3] =
 /// Those who see the card and may not decide.
 pub const BYSTANDERS: [&str; 3] = ["U0ALICE", "U0EVE", "U0GREG"];
 /// How many channels there are for cards. The stand-in keeps 500 messages of each.
-pub const CHANNELS: usize = 64;
+pub const CHANNELS: usize = 128;
 
 const CONFIG: &str = r#"
 [server]
@@ -174,7 +174,7 @@ impl World {
 
 /// The channel of this number.
 pub fn channel_id(n: usize) -> String {
-    format!("C0CRASH{n:02}")
+    format!("C0CRASH{n:03}")
 }
 
 /// The demo's people, one more approver, and many channels.

@@ -66,6 +66,15 @@ fn the_document_lists_every_door_and_no_other() {
 }
 
 #[test]
+fn the_document_knows_every_kind_of_audit_entry() {
+    let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain/audit.rs")).unwrap();
+    let kinds = source.split("#[serde(rename = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    let described = document()["components"]["schemas"]["AuditEntry"]["properties"]["kind"]["enum"].clone();
+    let described: BTreeSet<String> = serde_json::from_value(described).unwrap();
+    assert_eq!(kinds.collect::<BTreeSet<_>>(), described, "left: the code; right: openapi.json");
+}
+
+#[test]
 fn every_operation_says_who_may_call_it_and_every_reference_leads_somewhere() {
     let document = document();
     let mut names = BTreeSet::new();
