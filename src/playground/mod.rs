@@ -45,6 +45,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{SharedClock, Timestamp};
+pub use delivery::signature;
 pub use workspace::Workspace;
 
 /// The largest body that the stand-in reads, in bytes.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::blocks::{bold, line, named, plain, preformatted, rich, run, section};
-use super::cards::CardFacts;
+use super::cards::{CardFacts, WORDS_MAX, cut_words};
 use super::parts::Parts;
 use super::text::{clean_lines, code, inert};
 use crate::domain::access_request::State;
@@ -126,7 +126,7 @@ fn in_full(texts: &[(&'static str, String)]) -> Vec<Value> {
 /// `words` are ours: mentions and dates are kept, any other markup becomes text.
 pub fn stale_view(words: &str) -> Value {
     let words = inert(words);
-    let words = if words.is_empty() { "Nothing was changed.".to_owned() } else { words };
+    let words = if words.is_empty() { "Nothing was changed.".to_owned() } else { cut_words(&words, WORDS_MAX) };
     let blocks = named(vec![("note", section(&words))], 1);
     json!({ "type": "modal", "callback_id": "stale", "title": plain("Nothing was changed", 24), "close": plain("Close", 24), "blocks": blocks })
 }

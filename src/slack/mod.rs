@@ -27,6 +27,9 @@ mod fake;
 #[cfg(test)]
 mod lint;
 #[cfg(test)]
+#[path = "../../tests/forms/lint.rs"]
+mod rules;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,66 @@
+//! The one list of everything that is ever shown in Slack. Who adds a renderer adds its line here, and every oracle sees
+//! it in every state; `every_renderer_is_in_the_list` notices who forgets.
+
+use countersign::slack::{Message, cards, forms};
+use serde_json::{Value, json};
+
+use super::scene::Scene;
+
+/// A surface: its name, and how it is drawn at a moment; nothing where it does not exist then.
+pub struct Surface {
+    /// Its name.
+    pub name: &'static str,
+    /// Draws it.
+    pub draw: fn(&Scene) -> Option<Value>,
+}
+
+const fn surface(name: &'static str, draw: fn(&Scene) -> Option<Value>) -> Surface {
+    Surface { name, draw }
+}
+
+/// All of them.
+pub const SURFACES: &[Surface] = &[
+    surface("card", |s| posted(&s.draw(cards::card))),
+    surface("card, edited", |s| edited(&s.draw(cards::card))),
+    surface("message to the requester", |s| posted(&s.draw(cards::requester_message))),
+    surface("note in the thread", |s| in_thread(&cards::thread_note(&format!("Asked again: {}", s.frame.reason)))),
+    surface("answer to a click that counts for nothing", |s| whispered(&cards::refusal(&s.approver_words()))),
+    surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
+    surface("everything in full", |s| view(s.draw(forms::details_view))),
+    surface("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
+];
+
+/// A message that is posted: the arguments of `chat.postMessage`.
+pub fn posted(message: &Message) -> Option<Value> {
+    sent(message, json!({ "channel": "C0PAY" }))
+}
+
+/// A message that replaces another: the arguments of `chat.update`.
+pub fn edited(message: &Message) -> Option<Value> {
+    sent(message, json!({ "channel": "C0PAY", "ts": "1795460000.000100" }))
+}
+
+/// A reply in a thread.
+pub fn in_thread(message: &Message) -> Option<Value> {
+    sent(message, json!({ "channel": "C0PAY", "thread_ts": "1795460000.000100" }))
+}
+
+/// A message that one person sees: the arguments of `chat.postEphemeral`.
+pub fn whispered(message: &Message) -> Option<Value> {
+    sent(message, json!({ "channel": "C0PAY", "user": "U0ALICE" }))
+}
+
+/// A view, as it is.
+pub fn view(view: Value) -> Option<Value> {
+    Some(view)
+}
+
+fn sent(message: &Message, whereto: Value) -> Option<Value> {
+    let mut all = serde_json::to_value(message).expect("a message");
+    let quiet = json!({ "parse": "none", "unfurl_links": false, "unfurl_media": false });
+    for more in [whereto, quiet] {
+        let (Value::Object(all), Value::Object(more)) = (&mut all, more) else { return None };
+        all.extend(more);
+    }
+    Some(all)
+}
