@@ -3,6 +3,8 @@
 //! This binary draws it all, holds it against our own rules and leaves it in a folder, where `run.sh` hands it to the
 //! oracles that others made. `surfaces.rs` is the one list of what is shown.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod lint;
 mod mutants;
 mod scene;

@@ -12,13 +12,14 @@ use countersign::domain::grant::Grant;
 use countersign::domain::identity::{Principal, Voter};
 use countersign::domain::ids::{GrantId, RequestId, SetName, SlackChannelId, SlackUserId};
 use countersign::domain::policy::{
-    Bounds, Ceremony, PolicyVersion, Question, Refused, Requirement, Risk, ScopeText, Terms, Uses,
+    Bounds, Ceremony, PolicyVersion, Refused, Requirement, Risk, ScopeText, Terms, Uses,
 };
 use countersign::domain::scope::{Scope, ScopeSet};
 use countersign::domain::token_request::TokenRequest;
 use countersign::slack::cards::CardFacts;
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::json;
 
 use super::ugly::{HOSTILE, text};
 
@@ -176,17 +177,15 @@ impl Frame {
         };
         let dropped = (0..self.dropped).map(refused).collect();
         let bounds = Bounds { max_duration: 7_200, max_token_lifetime: 600, collect_within: 900, uses: self.uses };
-        let requirements = self.counts.iter().enumerate().map(|(n, count)| requirement(n, *count, &scopes)).collect();
-        let question = Question {
-            terms: Terms { scopes: scopes.clone(), dropped, rules, bounds },
-            requirements,
-            shared: false,
-            decide_within: 1_800,
-            ceremony: self.ceremony,
-            channels: vec![],
-            asked: scopes,
-            not_now: None,
-        };
+        let requirements: Vec<Requirement> =
+            self.counts.iter().enumerate().map(|(n, count)| requirement(n, *count, &scopes)).collect();
+        let terms = Terms { scopes: scopes.clone(), dropped, rules, bounds };
+        // As the store reads it: what a question did not say when it was written has its default.
+        let question = json!({
+            "terms": terms, "requirements": requirements, "shared": false, "decide_within": 1_800,
+            "ceremony": self.ceremony, "channels": [], "asked": scopes, "not_now": null,
+        });
+        let question = serde_json::from_value(question).expect("a question");
         let id = RequestId::parse(format!("req_{}", "0a".repeat(16))).expect("an id");
         AccessRequest::open(id, asked, question, self.server, PolicyVersion("p1".to_owned()), at(0)).next
     }

@@ -103,13 +103,13 @@ fn everywhere(text: &str) -> TokenRequest {
     asked.client.name = Some(of(3));
     asked.subject.id = of(4);
     asked.subject.email = Some(of(5));
-    asked.actor = (0..20).map(of).collect();
-    asked.audience = (0..20).map(of).collect();
+    asked.actor = (0..8).map(of).collect();
+    asked.audience = (0..8).map(of).collect();
     asked.reason = Some(of(6));
     asked.binding_message = Some(of(7));
     asked.authorization_details = vec![json!({ of(8): of(9) })];
     asked.cnf = Some(json!({ "jkt": of(10) }));
-    asked.context = (0..20).map(|n| (of(n), json!([of(n), n]))).collect();
+    asked.context = (0..8).map(|n| (of(n), json!([of(n), n]))).collect();
     asked.context.insert("ip".to_owned(), json!(of(11)));
     asked.requested_lifetime = Some(1_000_000);
     asked
