@@ -109,7 +109,8 @@ impl Scene {
 
     /// Who is asked, as the service says it.
     pub fn approver_words(&self) -> String {
-        let one = |n: usize| if n % 2 == 0 { format!("<!subteam^S0SET{n}>") } else { format!("<@U0PERSON{n}>") };
+        let one =
+            |n: usize| if n.is_multiple_of(2) { format!("<!subteam^S0SET{n}>") } else { format!("<@U0PERSON{n}>") };
         (0..self.frame.approvers).map(one).collect::<Vec<_>>().join(", ")
     }
 }
@@ -196,7 +197,7 @@ fn set(n: usize) -> SetName {
 }
 
 fn requirement(n: usize, count: u8, scopes: &ScopeSet) -> Requirement {
-    let approvers = if n % 2 == 0 { vec![set(n)] } else { vec![set(n), set(n + 100)] };
+    let approvers = if n.is_multiple_of(2) { vec![set(n)] } else { vec![set(n), set(n + 100)] };
     Requirement { approvers, count: NonZeroU8::new(count).expect("not 0"), scopes: scopes.clone() }
 }
 
