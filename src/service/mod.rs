@@ -252,7 +252,12 @@ impl Service {
     }
 
     /// What is to be told about a step of an access request or its grant: its effects, and in the thread what happened.
-    fn deliveries(&self, request: &AccessRequest, effects: &[Effect], audit: Option<&AuditEntry>) -> Vec<(RequestId, Delivery)> {
+    fn deliveries(
+        &self,
+        request: &AccessRequest,
+        effects: &[Effect],
+        audit: Option<&AuditEntry>,
+    ) -> Vec<(RequestId, Delivery)> {
         let channels = self.channels(request);
         let mut all = Vec::new();
         let each = |one: &dyn Fn(String) -> Delivery| channels.iter().cloned().map(one).collect::<Vec<_>>();

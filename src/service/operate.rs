@@ -178,7 +178,8 @@ impl Service {
         if by_itself {
             step.cooldowns.clear();
         }
-        let deliveries = request.map(|request| self.deliveries(request, &step.effects, Some(&step.audit))).unwrap_or_default();
+        let deliveries =
+            request.map(|request| self.deliveries(request, &step.effects, Some(&step.audit))).unwrap_or_default();
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),
             cooldowns: step.cooldowns,

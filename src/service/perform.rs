@@ -255,12 +255,7 @@ impl Task<'_> {
     }
 
     /// Posts, and where Slack does not take that, posts its words alone.
-    async fn post_plainer(
-        &self,
-        to: &str,
-        message: &Message,
-        thread: Option<&str>,
-    ) -> Result<MessageRef, SlackError> {
+    async fn post_plainer(&self, to: &str, message: &Message, thread: Option<&str>) -> Result<MessageRef, SlackError> {
         let slack = &self.place.workspace.slack;
         let posted = slack.post(to, message, thread).await;
         if is_content(&posted) { slack.post(to, &plain::message(message), thread).await } else { posted }

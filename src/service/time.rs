@@ -66,7 +66,10 @@ impl Service {
             Some(id) => self.0.store.request(id).await?,
             None => None,
         };
-        let deliveries = request.as_ref().map(|request| self.deliveries(request, &step.effects, Some(&step.audit))).unwrap_or_default();
+        let deliveries = request
+            .as_ref()
+            .map(|request| self.deliveries(request, &step.effects, Some(&step.audit)))
+            .unwrap_or_default();
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),
             audit: vec![step.audit],
