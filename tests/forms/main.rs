@@ -149,7 +149,7 @@ fn renderers() -> Vec<String> {
                 let (name, rest) = item.split_once(['(', '<']).expect("a function");
                 let returns = rest.split_once('{').map_or(rest, |(head, _)| head);
                 let made = returns.rsplit_once("->").map_or("", |(_, made)| made.trim());
-                if ["Message", "Value"].contains(&made) {
+                if ["Message", "Value", "Option<Message>", "Option<Value>"].contains(&made) {
                     found.push(format!("{module}::{name}"));
                 }
             }

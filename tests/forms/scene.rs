@@ -6,7 +6,9 @@ use std::num::NonZeroU8;
 
 use chrono::DateTime;
 use countersign::clock::Timestamp;
-use countersign::domain::access_request::{AccessRequest, Ballot, Choice, Event, MessageRef, ServerAbilities};
+use countersign::domain::access_request::{
+    AccessRequest, Ballot, Choice, Event, MessageRef, Proof, ServerAbilities, StepUp,
+};
 use countersign::domain::audit::Actor;
 use countersign::domain::grant::Grant;
 use countersign::domain::identity::{Principal, Voter};
@@ -107,6 +109,15 @@ impl Scene {
         })
     }
 
+    /// Somebody who did something: a person of ours, or an operator of any name.
+    pub fn actor(&self) -> Actor {
+        if self.frame.knows_requester {
+            Actor::Person(user("U0PERSON1"), Some(Principal::new("person 1")))
+        } else {
+            Actor::Operator(self.frame.rule.clone())
+        }
+    }
+
     /// Who is asked, as the service says it.
     pub fn approver_words(&self) -> String {
         let one =
@@ -201,7 +212,7 @@ fn requirement(n: usize, count: u8, scopes: &ScopeSet) -> Requirement {
     Requirement { approvers, count: NonZeroU8::new(count).expect("not 0"), scopes: scopes.clone() }
 }
 
-fn ballot(person: usize, requirement: usize, choice: Choice) -> Event {
+fn ballot(person: usize, requirement: usize, choice: Choice, ceremony: Ceremony) -> Event {
     let id = format!("U0PERSON{person}");
     Event::Voted(Box::new(Ballot {
         voter: Voter {
@@ -213,11 +224,26 @@ fn ballot(person: usize, requirement: usize, choice: Choice) -> Event {
             learnt_at: at(0),
         },
         choice,
+        proof: proof(ceremony),
         shown_version: 1,
         message: MessageRef { channel: SlackChannelId::parse("C0PAY").expect("a channel"), ts: "1.2".to_owned() },
         policy: PolicyVersion("p1".to_owned()),
         grant_id: GrantId::parse(format!("grn_{}", "0b".repeat(16))).expect("an id"),
     }))
+}
+
+fn proof(ceremony: Ceremony) -> Proof {
+    match ceremony {
+        Ceremony::Click | Ceremony::Confirm => Proof::Click,
+        Ceremony::Match => Proof::Number,
+        Ceremony::StepUp => Proof::StepUp(StepUp {
+            issuer: "https://id.example.com".to_owned(),
+            subject: "bob".to_owned(),
+            acr: None,
+            amr: vec!["hwk".to_owned()],
+            auth_time: at(0),
+        }),
+    }
 }
 
 /// A token request in every state that it can come to, with the votes on its way there.
@@ -232,7 +258,7 @@ pub fn every_state(asked: &TokenRequest, frame: &Frame) -> Vec<Scene> {
     let mut live = None;
     let people = frame.counts.iter().enumerate().flat_map(|(n, count)| vec![n; usize::from(*count)]);
     for (person, requirement) in people.enumerate() {
-        let step = request.apply(ballot(person, requirement, Choice::Approve), at(10)).expect("a vote");
+        let step = request.apply(ballot(person, requirement, Choice::Approve, frame.ceremony), at(10)).expect("a vote");
         request = step.next;
         live = step.grant;
         if live.is_none() && person < 2 {
@@ -240,7 +266,7 @@ pub fn every_state(asked: &TokenRequest, frame: &Frame) -> Vec<Scene> {
         }
     }
     let deny = Choice::Deny { reason: frame.reason.clone(), cooldown: 600 };
-    add("denied", &pending.apply(ballot(0, 0, deny), at(30)).expect("a denial").next, None, 30);
+    add("denied", &pending.apply(ballot(0, 0, deny, frame.ceremony), at(30)).expect("a denial").next, None, 30);
     let by = Actor::Operator(format!("ops {}", frame.rule));
     add("cancelled", &pending.apply(Event::Cancelled { by: by.clone() }, at(30)).expect("an end").next, None, 30);
     add("expired", &pending.apply(Event::TimePassed, at(1_800)).expect("an end").next, None, 1_800);

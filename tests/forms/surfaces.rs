@@ -1,7 +1,8 @@
 //! The one list of everything that is ever shown in Slack. Who adds a renderer adds its line here, and every oracle sees
 //! it in every state; `every_renderer_is_in_the_list` notices who forgets.
 
-use countersign::slack::{Message, cards, forms};
+use countersign::domain::audit::Kind;
+use countersign::slack::{Message, cards, forms, notes, plain};
 use serde_json::{Value, json};
 
 use super::scene::Scene;
@@ -25,10 +26,25 @@ pub const SURFACES: &[Surface] = &[
     surface("message to the requester", |s| posted(&s.draw(cards::requester_message))),
     surface("note in the thread", |s| in_thread(&cards::thread_note(&format!("Asked again: {}", s.frame.reason)))),
     surface("answer to a click that counts for nothing", |s| whispered(&cards::refusal(&s.approver_words()))),
+    surface("thread: asked", |s| noted(s, Kind::RequestOpened)),
+    surface("thread: a vote", |s| noted(s, Kind::VoteRecorded)),
+    surface("thread: approved", |s| noted(s, Kind::RequestApproved)),
+    surface("thread: denied", |s| noted(s, Kind::RequestDenied)),
+    surface("thread: expired", |s| noted(s, Kind::RequestExpired)),
+    surface("thread: withdrawn", |s| noted(s, Kind::RequestCancelled)),
+    surface("thread: revoked", |s| noted(s, Kind::GrantRevoked)),
+    surface("thread: ended", |s| noted(s, Kind::GrantEnded)),
+    surface("plain card", |s| s.draw(|facts| posted(&plain::card(facts, &cards::card(facts))))),
+    surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
     surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
     surface("everything in full", |s| view(s.draw(forms::details_view))),
     surface("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
 ];
+
+/// The reply in a thread for something that happened.
+fn noted(s: &Scene, what: Kind) -> Option<Value> {
+    in_thread(&s.draw(|facts| notes::event(facts, what, &s.actor(), s.now))?)
+}
 
 /// A message that is posted: the arguments of `chat.postMessage`.
 pub fn posted(message: &Message) -> Option<Value> {
