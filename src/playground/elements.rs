@@ -133,17 +133,37 @@ fn menu(element: &Value, at: &str, kind: &str, several: bool, f: &mut Findings) 
     }
     match (element.get("options"), element.get("option_groups")) {
         (Some(_), None) => options(element, at, 100, f),
-        (None, Some(_)) => {
-            for (index, group) in f.list(element, at, "option_groups", 1, 100).iter().enumerate() {
-                let at = format!("{at}/option_groups/{index}");
-                f.members(group, &at, &["label", "options"]);
-                f.text(group, &at, "label", 75, true);
-                options(group, &at, 100, f);
-            }
-        }
+        (None, Some(_)) => groups(element, at, f),
         (None, None) | (Some(_), Some(_)) => f.wrong(at, "must have either options or option_groups"),
     }
     initial_choice(element, at, f);
+}
+
+/// Checks the options that the app answers to a `block_suggestion`: at most 100, or 100 groups.
+///
+/// # Errors
+/// Everything that Slack would complain about.
+pub fn suggested_options(answer: &Value) -> Result<Value, Vec<String>> {
+    let mut findings = Findings::default();
+    let f = &mut findings;
+    f.members(answer, "", &["options", "option_groups"]);
+    match (answer.get("options"), answer.get("option_groups")) {
+        // Nothing found is an answer too, here and nowhere else.
+        (Some(Value::Array(list)), None) if list.is_empty() => {}
+        (Some(_), None) => options(answer, "", 100, f),
+        (None, Some(_)) => groups(answer, "", f),
+        (None, None) | (Some(_), Some(_)) => f.wrong("", "must have either options or option_groups"),
+    }
+    if findings.found.is_empty() { Ok(answer.clone()) } else { Err(findings.found) }
+}
+
+fn groups(holder: &Value, at: &str, f: &mut Findings) {
+    for (index, group) in f.list(holder, at, "option_groups", 1, 100).iter().enumerate() {
+        let at = format!("{at}/option_groups/{index}");
+        f.members(group, &at, &["label", "options"]);
+        f.text(group, &at, "label", 75, true);
+        options(group, &at, 100, f);
+    }
 }
 
 fn options(holder: &Value, at: &str, max: usize, f: &mut Findings) {

@@ -214,7 +214,7 @@ async fn a_channel_keeps_its_last_messages_only() {
         for n in 0..=super::super::workspace::MESSAGES_MAX {
             let text = Some(n.to_string());
             let draft = super::super::workspace::Draft { text, ..Default::default() };
-            state.workspace.post("C0APPROVALS", draft, now).expect("posted");
+            state.installs.at_mut(0).workspace.post("C0APPROVALS", draft, now).expect("posted");
         }
     });
     let seen = stage.sees("U0BOB", "C0APPROVALS").await;
