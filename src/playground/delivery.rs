@@ -23,6 +23,9 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// How many deliveries may be held back.
 const HELD_BACK_MAX: usize = 100;
 
+/// What the page is told of a delivery that waits for its release.
+pub const HELD_BACK: &str = "It is held back; it goes out when somebody releases it.";
+
 /// What the service answered.
 #[derive(Debug)]
 pub struct Taken {
@@ -159,7 +162,7 @@ impl Playground {
             holds
         });
         if held {
-            return Err("It is held back; it goes out when somebody releases it.".to_owned());
+            return Err(HELD_BACK.to_owned());
         }
         if self.change(|state| state.faults.deliveries(&parcel.kind)) < 2 {
             return self.deliver_once(&parcel).await;

@@ -12,7 +12,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::Playground;
-use super::delivery::{Content, Parcel, Taken};
+use super::delivery::{Content, HELD_BACK, Parcel, Taken};
 use super::installs::{Installation, Seat};
 use super::interactions::LEGACY_TOKEN;
 use crate::clock::Timestamp;
@@ -152,6 +152,7 @@ impl Waiting {
 fn not_taken(sent: &Result<Taken, String>) -> Option<&'static str> {
     match sent {
         Ok(taken) if taken.status == 200 || taken.no_retry => None,
+        Err(why) if why == HELD_BACK => None,
         Ok(_) => Some("http_error"),
         Err(why) if why.contains("operation_timeout") => Some("http_timeout"),
         Err(_) => Some("connection_failed"),

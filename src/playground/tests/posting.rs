@@ -77,7 +77,7 @@ async fn what_slack_refuses_is_refused_with_slacks_error() {
         ("usergroups.users.list", json!({ "usergroup": "S0NONE" }), "no_such_subteam"),
         ("conversations.info", json!({ "channel": "C0NOWHERE" }), "channel_not_found"),
         ("views.open", json!({ "trigger_id": "1.2.3", "view": { "type": "home", "blocks": [] } }), "invalid_arguments"),
-        ("chat.delete", json!({}), "unknown_method"),
+        ("chat.meMessage", json!({}), "unknown_method"),
     ] {
         assert_eq!(stage.slack(method, arguments).await["error"], error, "{method}");
     }
