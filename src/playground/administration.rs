@@ -37,10 +37,10 @@ enum Act {
     Join { channel: String, user: String },
     /// Somebody leaves a channel.
     Leave { channel: String, user: String },
-    /// Shares a channel with another organization.
-    ShareChannel { channel: String, team: String },
+    /// Shares a channel with another organization's workspace.
+    ShareChannel { channel: String, with: String },
     /// Ends that.
-    UnshareChannel { channel: String, team: String },
+    UnshareChannel { channel: String, with: String },
     /// Slack gives a channel another id, as happens when a private channel is about to be shared.
     ChangeChannelId { channel: String, to: String },
     /// Deactivates an account.
@@ -115,7 +115,6 @@ fn seat_of(state: &Held, acted: &Acted) -> Seat {
         }
         Act::Uninstall | Act::RevokeTokens | Act::Reinstall => (None, ""),
     };
-    // The team of a shared channel is the other side's, and never says whose app it is.
     state.installs.of(Place { person, channel, team: acted.team.as_deref(), view: None })
 }
 
@@ -130,7 +129,9 @@ fn perform(install: &mut Installation, act: &Act, now: Timestamp) -> Told {
             set(install, channel, &json!({ "is_archived": true }))?;
             Ok(vec![json!({ "type": "channel_archive", "channel": channel, "user": "U0ADMIN", "event_ts": ts })])
         }
-        Act::UnarchiveChannel { channel } => set(install, channel, &json!({ "is_archived": false })).map(|()| Vec::new()),
+        Act::UnarchiveChannel { channel } => {
+            set(install, channel, &json!({ "is_archived": false })).map(|()| Vec::new())
+        }
         Act::RemoveBot { channel } => {
             let bot = install.workspace.bot_user.clone();
             members(install, channel, |all| all.retain(|one| *one != bot))?;
@@ -148,15 +149,16 @@ fn perform(install: &mut Installation, act: &Act, now: Timestamp) -> Told {
             members(install, channel, |all| all.retain(|one| one != user))?;
             Ok(vec![membership("member_left_channel", install, channel, user, &ts)])
         }
-        Act::ShareChannel { channel, team } => {
+        Act::ShareChannel { channel, with } => {
             set(install, channel, &json!({ "is_ext_shared": true }))?;
-            let event = json!({ "type": "channel_shared", "connected_team_id": team, "channel": channel, "event_ts": ts });
+            let event =
+                json!({ "type": "channel_shared", "connected_team_id": with, "channel": channel, "event_ts": ts });
             Ok(vec![event])
         }
-        Act::UnshareChannel { channel, team } => {
+        Act::UnshareChannel { channel, with } => {
             set(install, channel, &json!({ "is_ext_shared": false }))?;
             Ok(vec![json!({
-                "type": "channel_unshared", "previously_connected_team_id": team, "channel": channel,
+                "type": "channel_unshared", "previously_connected_team_id": with, "channel": channel,
                 "is_ext_shared": false, "event_ts": ts,
             })])
         }

@@ -140,9 +140,7 @@ fn perform(
         return answer(sockets::open(state, &shown, headers, now), None);
     }
     let seat = authorized(state, &shown);
-    let outcome = seat
-        .clone()
-        .and_then(|seat| methods::call(state.installs.at_mut(seat), method, &arguments?, now));
+    let outcome = seat.clone().and_then(|seat| methods::call(state.installs.at_mut(seat), method, &arguments?, now));
     answer(outcome, seat.ok().map(|seat| state.installs.at(seat)))
 }
 
@@ -151,10 +149,8 @@ fn answer(outcome: Result<Value, Refused>, whose: Option<&Installation>) -> (Str
     let provided = whose.map(|held| held.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(","));
     let mut status = StatusCode::OK;
     let mut headers = HeaderMap::new();
-    headers.insert(
-        HeaderName::from_static("x-stand-in"),
-        HeaderValue::from_static("countersign playground, not Slack"),
-    );
+    headers
+        .insert(HeaderName::from_static("x-stand-in"), HeaderValue::from_static("countersign playground, not Slack"));
     if let Some(scopes) = provided.as_deref().and_then(|scopes| HeaderValue::from_str(scopes).ok()) {
         headers.insert(HeaderName::from_static("x-oauth-scopes"), scopes);
     }

@@ -68,7 +68,8 @@ pub fn check(element: &Value, at: &str, place: Place, f: &mut Findings) {
         }
         ("datetimepicker", Place::Actions | Place::Input) => {
             members(element, at, &["initial_date_time"], f);
-            let seconds = |value: &Value| value.as_i64().is_some_and(|at| (1_000_000_000..=9_999_999_999).contains(&at));
+            let seconds =
+                |value: &Value| value.as_i64().is_some_and(|at| (1_000_000_000..=9_999_999_999).contains(&at));
             if element.get("initial_date_time").is_some_and(|value| !seconds(value)) {
                 f.wrong(at, "initial_date_time must be a Unix time of ten digits");
             }

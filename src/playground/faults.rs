@@ -171,11 +171,7 @@ impl Fault {
     /// Whether the call happens all the same.
     pub fn performs(&self) -> bool {
         match self.kind {
-            Kind::Slow
-            | Kind::LostAnswer
-            | Kind::PerformedReset
-            | Kind::DuplicateInteractions
-            | Kind::HoldBack => true,
+            Kind::Slow | Kind::LostAnswer | Kind::PerformedReset | Kind::DuplicateInteractions | Kind::HoldBack => true,
             Kind::Http500
             | Kind::Http503
             | Kind::RateLimited

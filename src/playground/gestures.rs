@@ -93,9 +93,8 @@ pub async fn command(State(playground): State<Playground>, Json(typed): Json<Com
         Err(why) => return refused(why),
     };
     if taken.status == 200 && !taken.body.trim().is_empty() {
-        let shown = playground.change(|state| {
-            show_answer(&mut state.installs.at_mut(seat).workspace, &typed, &taken.body, now)
-        });
+        let shown = playground
+            .change(|state| show_answer(&mut state.installs.at_mut(seat).workspace, &typed, &taken.body, now));
         if let Err(why) = shown {
             return refused(why);
         }
@@ -219,9 +218,7 @@ pub async fn raw(State(playground): State<Playground>, Json(raw): Json<Raw>) -> 
     };
     let now = playground.now().timestamp().to_string();
     let timestamp = raw.timestamp.map_or(Some(now.clone()), header);
-    let seat = playground.read(|state| {
-        state.installs.of(Place { team: raw.team.as_deref(), ..Place::default() })
-    });
+    let seat = playground.read(|state| state.installs.of(Place { team: raw.team.as_deref(), ..Place::default() }));
     let signature = match raw.signature {
         Some(given) => header(given),
         None => Some(playground.signature(seat, timestamp.as_deref().unwrap_or(&now), raw.body.as_bytes())),

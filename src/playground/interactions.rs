@@ -95,8 +95,7 @@ pub async fn click(State(playground): State<Playground>, Json(click): Json<Click
 
 fn block_actions(state: &mut Held, click: &Click, now: Timestamp) -> Result<(Seat, Value), String> {
     let channel = Some(click.channel.as_str()).filter(|id| !id.is_empty());
-    let place =
-        Place { person: &click.person, team: click.team.as_deref(), channel, view: click.view_id.as_deref() };
+    let place = Place { person: &click.person, team: click.team.as_deref(), channel, view: click.view_id.as_deref() };
     let seat = state.installs.of(place);
     let workspace = &mut state.installs.at_mut(seat).workspace;
     let mut payload = envelope(workspace, &click.person, "block_actions")?;

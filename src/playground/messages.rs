@@ -137,7 +137,8 @@ impl Workspace {
 
     /// Somebody writes into a channel, or beneath a message of it.
     pub fn say(&mut self, person: &str, channel: &str, draft: Draft, now: Timestamp) -> Result<Message, Refused> {
-        let held = self.channels.get(channel).filter(|held| held.has(person)).ok_or(Refused::from("channel_not_found"))?;
+        let held =
+            self.channels.get(channel).filter(|held| held.has(person)).ok_or(Refused::from("channel_not_found"))?;
         if held.is_archived {
             return Err("is_archived".into());
         }

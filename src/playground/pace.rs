@@ -111,9 +111,21 @@ fn tier(method: &str) -> Option<usize> {
         // Documented as "1 or more": every connection of an app needs one, so a few come at once.
         "apps.connections.open" => Some(10),
         "usergroups.list" | "usergroups.users.list" | "users.list" | "conversations.list" => Some(20),
-        "chat.update" | "chat.delete" | "conversations.open" | "conversations.info" | "conversations.history"
-        | "conversations.replies" | "users.lookupByEmail" | "team.info" | "bots.info" => Some(50),
-        "chat.postEphemeral" | "views.open" | "views.push" | "views.update" | "views.publish" | "users.info"
+        "chat.update"
+        | "chat.delete"
+        | "conversations.open"
+        | "conversations.info"
+        | "conversations.history"
+        | "conversations.replies"
+        | "users.lookupByEmail"
+        | "team.info"
+        | "bots.info" => Some(50),
+        "chat.postEphemeral"
+        | "views.open"
+        | "views.push"
+        | "views.update"
+        | "views.publish"
+        | "users.info"
         | "conversations.members" => Some(100),
         _ => None,
     }

@@ -14,8 +14,8 @@ use futures_util::{Stream, stream};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::workspace::{Person, Workspace};
 use super::installs::{Place, Seat};
+use super::workspace::{Person, Workspace};
 use super::{Held, Playground};
 use crate::clock::Timestamp;
 

@@ -144,9 +144,11 @@ impl Playground {
 /// `GET /page/socket`: connections, envelopes and switches.
 pub async fn look(State(playground): State<Playground>) -> Json<Value> {
     Json(playground.read(|state| {
-        let connections = state.hub.connections.iter().map(|held| {
-            json!({ "id": held.id, "app_id": held.app, "sent": held.sent, "leaving": held.leaving })
-        });
+        let connections = state
+            .hub
+            .connections
+            .iter()
+            .map(|held| json!({ "id": held.id, "app_id": held.app, "sent": held.sent, "leaving": held.leaving }));
         json!({
             "connections": connections.collect::<Vec<_>>(), "made": state.hub.made,
             "envelopes": state.hub.envelopes, "switches": state.hub.switches,

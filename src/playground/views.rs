@@ -83,6 +83,7 @@ impl Workspace {
     /// Puts a form on top of the stack of whoever the trigger belongs to.
     pub fn push_with_trigger(&mut self, trigger: &str, view: Value, now: Timestamp) -> Result<Value, Refused> {
         a_form(&view)?;
+        self.external_id_is_free(&view, None)?;
         let person = self.spend(trigger, now)?;
         if self.views.get(&person).is_none_or(Vec::is_empty) {
             return Err("not_found".into());

@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use super::messages::MESSAGES_MAX;
-pub use super::records::{
-    Channel, ChannelKind, Draft, Group, Install, Message, Organization, Person, Refused, Team,
-};
+pub use super::records::{Channel, ChannelKind, Draft, Group, Install, Message, Organization, Person, Refused, Team};
 use super::views::{OpenView, Trigger};
 
 /// Everything that the stand-in's Slack knows.

@@ -36,11 +36,11 @@ async fn each_gesture_of_an_administrator_is_told_by_slacks_event() {
                 "removed_users": ["U0BOB"], "removed_users_count": 1 }),
         ),
         (
-            json!({ "do": "share_channel", "channel": "C0PAYMENTS", "team": "T0PARTNER" }),
+            json!({ "do": "share_channel", "channel": "C0PAYMENTS", "with": "T0PARTNER" }),
             json!({ "type": "channel_shared", "connected_team_id": "T0PARTNER", "channel": "C0PAYMENTS" }),
         ),
         (
-            json!({ "do": "unshare_channel", "channel": "C0PAYMENTS", "team": "T0PARTNER" }),
+            json!({ "do": "unshare_channel", "channel": "C0PAYMENTS", "with": "T0PARTNER" }),
             json!({ "type": "channel_unshared", "previously_connected_team_id": "T0PARTNER", "is_ext_shared": false }),
         ),
         (
@@ -102,7 +102,11 @@ async fn an_event_that_is_not_taken_comes_again_at_once_after_a_minute_and_after
         assert_eq!(stage.next().await.header("x-slack-retry-num"), number);
     }
     stage.clock.advance(Duration::from_secs(3600));
-    assert_eq!(stage.page("/page/retries", json!({})).await.1, json!({ "sent": 0, "waiting": 0 }), "then it is given up");
+    assert_eq!(
+        stage.page("/page/retries", json!({})).await.1,
+        json!({ "sent": 0, "waiting": 0 }),
+        "then it is given up"
+    );
     stage.nothing_more();
 }
 
@@ -142,7 +146,8 @@ async fn opening_home_is_told_with_the_home_that_is_there() {
     assert_eq!((&again["id"], again["hash"] == published["hash"]), (&published["id"], false), "another hash");
     let hers = json!({ "user_id": "U0CAROL", "view": view });
     assert_eq!(stage.slack("views.publish", hers).await["error"], "duplicate_external_id");
-    let modal = json!({ "type": "modal", "title": { "type": "plain_text", "text": "t" }, "blocks": [{ "type": "divider" }] });
+    let modal =
+        json!({ "type": "modal", "title": { "type": "plain_text", "text": "t" }, "blocks": [{ "type": "divider" }] });
     assert_eq!(
         stage.slack("views.publish", json!({ "user_id": "U0BOB", "view": modal })).await["error"],
         "invalid_arguments"

@@ -53,7 +53,8 @@ async fn each_workspace_has_its_own_token_people_and_signature() {
     assert_eq!(other(&stage, "users.info", json!({ "user": "U0BOB" })).await["error"], "user_not_found");
     assert_eq!(other(&stage, "chat.postMessage", card("C0APPROVALS")).await["error"], "channel_not_found");
     let ts = other(&stage, "chat.postMessage", card("C0GLOBEX")).await["ts"].clone();
-    let click = json!({ "as": "U0HANK", "channel": "C0GLOBEX", "ts": ts, "block_id": "decide", "action_id": "approve" });
+    let click =
+        json!({ "as": "U0HANK", "channel": "C0GLOBEX", "ts": ts, "block_id": "decide", "action_id": "approve" });
     assert_eq!(stage.page("/page/click", click).await.1["delivered"], true);
     let got = stage.next().await;
     let base = format!("v0:{}:{}", got.header("x-slack-request-timestamp"), got.body);
@@ -61,7 +62,8 @@ async fn each_workspace_has_its_own_token_people_and_signature() {
     assert_eq!(got.header("x-slack-signature"), format!("v0={expected}"));
     let payload = got.payload();
     assert_eq!((&payload["team"]["id"], &payload["api_app_id"]), (&json!("T0GLOBEX"), &json!("A0SEAL")));
-    let view = json!({ "type": "modal", "title": { "type": "plain_text", "text": "t" }, "blocks": [{ "type": "divider" }] });
+    let view =
+        json!({ "type": "modal", "title": { "type": "plain_text", "text": "t" }, "blocks": [{ "type": "divider" }] });
     let open = json!({ "trigger_id": payload["trigger_id"], "view": view });
     assert_eq!(stage.slack("views.open", open.clone()).await["error"], "invalid_trigger_id", "Acme cannot use it");
     assert_eq!(other(&stage, "views.open", open).await["ok"], true);
@@ -103,9 +105,7 @@ async fn an_organization_wide_installation_names_no_team_in_what_it_sends() {
     assert_eq!((&who["team_id"], &who["enterprise_id"]), (&json!("E0GLOBEX"), &json!("E0GLOBEX")));
     assert_eq!(who["is_enterprise_install"], true);
     let ts = other(&stage, "chat.postMessage", card("C0ORG")).await["ts"].clone();
-    let click = |person: &str| {
-        json!({ "as": person, "team": "E0GLOBEX", "channel": "C0ORG", "ts": ts, "block_id": "decide", "action_id": "approve" })
-    };
+    let click = |person: &str| json!({ "as": person, "team": "E0GLOBEX", "channel": "C0ORG", "ts": ts, "block_id": "decide", "action_id": "approve" });
     stage.page("/page/click", click("W0SALLY")).await;
     let payload = stage.next().await.payload();
     assert_eq!((&payload["team"], &payload["is_enterprise_install"]), (&Value::Null, &json!(true)));
@@ -113,10 +113,15 @@ async fn an_organization_wide_installation_names_no_team_in_what_it_sends() {
     assert_eq!(payload["user"]["team_id"], "T0SALES");
     stage.page("/page/click", click("U0EVE")).await;
     let payload = stage.next().await.payload();
-    assert_eq!((&payload["team"]["id"], &payload["enterprise"]), (&json!("T0PARTNER"), &Value::Null), "the other side's");
+    assert_eq!(
+        (&payload["team"]["id"], &payload["enterprise"]),
+        (&json!("T0PARTNER"), &Value::Null),
+        "the other side's"
+    );
     let command = json!({ "as": "W0SALLY", "team": "E0GLOBEX", "channel": "C0ORG", "command": "/access" });
     stage.page("/page/command", command).await;
-    let form: std::collections::HashMap<String, String> = serde_urlencoded::from_str(&stage.next().await.body).expect("a form");
+    let form: std::collections::HashMap<String, String> =
+        serde_urlencoded::from_str(&stage.next().await.body).expect("a form");
     assert_eq!((form["team_id"].as_str(), form["enterprise_id"].as_str()), ("T0SALES", "E0GLOBEX"));
     assert_eq!(form["is_enterprise_install"], "true");
     stage.page("/page/home", json!({ "as": "W0SALLY", "team": "E0GLOBEX" })).await;
@@ -137,7 +142,10 @@ async fn a_token_of_the_organization_must_say_which_workspace_it_means() {
     }
     let groups = other(&stage, "usergroups.list", json!({ "team_id": "T0SALES", "include_users": true })).await;
     assert_eq!(groups["usergroups"].as_array().map(Vec::len), Some(1));
-    assert_eq!((&groups["usergroups"][0]["id"], &groups["usergroups"][0]["team_id"]), (&json!("S0SALES"), &json!("T0SALES")));
+    assert_eq!(
+        (&groups["usergroups"][0]["id"], &groups["usergroups"][0]["team_id"]),
+        (&json!("S0SALES"), &json!("T0SALES"))
+    );
     let members = json!({ "usergroup": "S0SALES" });
     assert_eq!(other(&stage, "usergroups.users.list", members).await["error"], "missing_argument");
     let members = json!({ "usergroup": "S0SALES", "team_id": "T0GLOBEX" });

@@ -42,7 +42,8 @@ async fn a_menu_that_asks_the_app_shows_its_answer_and_only_that_can_be_chosen()
     let mut stage = stage().await;
     let menu = json!({ "type": "multi_external_select", "action_id": "v", "min_query_length": 2, "placeholder": plain("Scopes") });
     let id = opened(&mut stage, modal("Ask", json!([input("scopes", menu)]))).await["id"].clone();
-    let search = |typed: &str| json!({ "as": "U0BOB", "view_id": id, "block_id": "scopes", "action_id": "v", "value": typed });
+    let search =
+        |typed: &str| json!({ "as": "U0BOB", "view_id": id, "block_id": "scopes", "action_id": "v", "value": typed });
     assert_eq!(stage.page("/page/suggest", search("p")).await.1["delivered"], false, "too short to ask");
     stage.nothing_more();
     stage.answer_next(200, json!({ "options": [option("7"), option("8")] }));
@@ -76,13 +77,19 @@ async fn numbers_dates_addresses_and_choices_are_checked_by_the_form_and_sent_in
     let mut stage = stage().await;
     let groups = json!([{ "label": plain("Payments"), "options": [option("1"), option("2")] }]);
     let blocks = json!([
-        input("number", json!({ "type": "number_input", "action_id": "v", "is_decimal_allowed": false, "min_value": "1", "max_value": "8" })),
+        input(
+            "number",
+            json!({ "type": "number_input", "action_id": "v", "is_decimal_allowed": false, "min_value": "1", "max_value": "8" })
+        ),
         input("day", json!({ "type": "datepicker", "action_id": "v" })),
         input("time", json!({ "type": "timepicker", "action_id": "v" })),
         input("moment", json!({ "type": "datetimepicker", "action_id": "v" })),
         input("mail", json!({ "type": "email_text_input", "action_id": "v" })),
         input("menu", json!({ "type": "static_select", "action_id": "v", "option_groups": groups })),
-        input("many", json!({ "type": "multi_static_select", "action_id": "v", "options": [option("1"), option("2")], "max_selected_items": 1 })),
+        input(
+            "many",
+            json!({ "type": "multi_static_select", "action_id": "v", "options": [option("1"), option("2")], "max_selected_items": 1 })
+        ),
         input("one", json!({ "type": "radio_buttons", "action_id": "v", "options": [option("1"), option("2")] })),
     ]);
     let id = opened(&mut stage, modal("All", blocks)).await["id"].clone();
@@ -113,14 +120,13 @@ async fn numbers_dates_addresses_and_choices_are_checked_by_the_form_and_sent_in
 #[tokio::test]
 async fn an_input_that_dispatches_tells_the_app_at_once_with_all_that_was_entered() {
     let mut stage = stage().await;
-    let mut menu = input("client", json!({ "type": "static_select", "action_id": "v", "options": [option("1"), option("2")] }));
+    let mut menu =
+        input("client", json!({ "type": "static_select", "action_id": "v", "options": [option("1"), option("2")] }));
     let silent = input("why", json!({ "type": "plain_text_input", "action_id": "v", "multiline": true }));
     menu["dispatch_action"] = json!(true);
     let id = opened(&mut stage, modal("Ask", json!([menu, silent]))).await["id"].clone();
     let values = json!({ "why": { "v": "PAY-1" }, "client": { "v": "2" } });
-    let chose = |block: &str, value: &str| {
-        json!({ "as": "U0BOB", "view_id": id, "block_id": block, "action_id": "v", "value": value, "values": values })
-    };
+    let chose = |block: &str, value: &str| json!({ "as": "U0BOB", "view_id": id, "block_id": block, "action_id": "v", "value": value, "values": values });
     assert_eq!(stage.page("/page/click", chose("why", "PAY-1")).await.1["delivered"], false, "that one waits");
     stage.nothing_more();
     stage.page("/page/click", chose("client", "2")).await;
@@ -134,7 +140,10 @@ async fn an_input_that_dispatches_tells_the_app_at_once_with_all_that_was_entere
 #[tokio::test]
 async fn a_form_is_pushed_with_a_trigger_from_the_form_and_found_by_its_external_id() {
     let mut stage = stage().await;
-    let mut first = modal("First", json!([{ "type": "actions", "block_id": "a", "elements": [super::button("more", "More", "1")] }]));
+    let mut first = modal(
+        "First",
+        json!([{ "type": "actions", "block_id": "a", "elements": [super::button("more", "More", "1")] }]),
+    );
     first["external_id"] = json!("request-1");
     let id = opened(&mut stage, first.clone()).await["id"].clone();
     let press = json!({ "as": "U0BOB", "view_id": id, "block_id": "a", "action_id": "more" });
@@ -165,7 +174,10 @@ async fn the_cross_closes_all_and_names_the_form_at_the_bottom() {
     let mut first = modal("First", json!([{ "type": "divider" }]));
     first["notify_on_close"] = json!(true);
     let id = opened(&mut stage, first).await["id"].clone();
-    stage.answer_next(200, json!({ "response_action": "push", "view": modal("Second", json!([{ "type": "divider" }])) }));
+    stage.answer_next(
+        200,
+        json!({ "response_action": "push", "view": modal("Second", json!([{ "type": "divider" }])) }),
+    );
     stage.page("/page/submit", json!({ "as": "U0BOB", "view_id": id })).await;
     stage.next().await;
     let top = stage.get("/page/state?as=U0BOB").await["view"]["id"].clone();
@@ -185,7 +197,8 @@ async fn a_menu_in_a_message_is_sent_with_the_state_of_the_message() {
         super::button("approve", "Approve", "v"),
     ]);
     let ts = stage.slack("chat.postMessage", message).await["ts"].clone();
-    let press = json!({ "as": "U0BOB", "channel": "C0APPROVALS", "ts": ts, "block_id": "decide", "action_id": "approve" });
+    let press =
+        json!({ "as": "U0BOB", "channel": "C0APPROVALS", "ts": ts, "block_id": "decide", "action_id": "approve" });
     stage.page("/page/click", press).await;
     let payload = stage.next().await.payload();
     assert_eq!(payload["state"]["values"]["decide"]["time"]["selected_option"], option("1"));
@@ -199,14 +212,23 @@ async fn elements_that_slack_would_refuse_do_not_open() {
     for (what, element) in [
         ("formatted option in a menu", json!({ "type": "static_select", "options": [mrkdwn] })),
         ("number without is_decimal_allowed", json!({ "type": "number_input" })),
-        ("min over max", json!({ "type": "number_input", "is_decimal_allowed": true, "min_value": "9", "max_value": "3" })),
+        (
+            "min over max",
+            json!({ "type": "number_input", "is_decimal_allowed": true, "min_value": "9", "max_value": "3" }),
+        ),
         ("odd date", json!({ "type": "datepicker", "initial_date": "24.11.2026" })),
         ("odd time", json!({ "type": "timepicker", "initial_time": "9:30" })),
         ("odd moment", json!({ "type": "datetimepicker", "initial_date_time": "now" })),
         ("options of its own", json!({ "type": "external_select", "options": [option("1")] })),
-        ("101 options", json!({ "type": "static_select", "options": (0..101).map(|n| option(&n.to_string())).collect::<Vec<_>>() })),
+        (
+            "101 options",
+            json!({ "type": "static_select", "options": (0..101).map(|n| option(&n.to_string())).collect::<Vec<_>>() }),
+        ),
         ("the same value twice", json!({ "type": "static_select", "options": [option("1"), option("1")] })),
-        ("an odd dispatch", json!({ "type": "plain_text_input", "dispatch_action_config": { "trigger_actions_on": ["on_blur"] } })),
+        (
+            "an odd dispatch",
+            json!({ "type": "plain_text_input", "dispatch_action_config": { "trigger_actions_on": ["on_blur"] } }),
+        ),
     ] {
         let view = modal("Odd", json!([input("x", element)]));
         let answer = stage.slack("views.open", json!({ "trigger_id": trigger, "view": view })).await;

@@ -20,7 +20,11 @@ async fn one_message_a_second_fits_into_a_channel_and_the_answer_says_how_long_t
     let refused = stage.try_slack("chat.postMessage", card("C0APPROVALS")).await.expect("an answer");
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().expect("a header")));
     assert_eq!(refused.json::<Value>().await.expect("JSON")["error"], "ratelimited");
-    assert_eq!(stage.slack("chat.postMessage", card("C0PAYMENTS")).await["ok"], true, "another channel is another lane");
+    assert_eq!(
+        stage.slack("chat.postMessage", card("C0PAYMENTS")).await["ok"],
+        true,
+        "another channel is another lane"
+    );
     assert_eq!(stage.slack("users.info", json!({ "user": "U0BOB" })).await["ok"], true, "another method too");
     stage.clock.advance(Duration::from_millis(900));
     assert_eq!(error(&stage, "chat.postMessage", card("C0APPROVALS")).await, "ratelimited");
@@ -47,7 +51,8 @@ async fn a_method_is_closed_for_the_rest_of_its_minute_once_its_tier_is_used_up(
 async fn a_token_without_a_scope_is_told_which_one_it_needs_and_its_scopes_are_in_every_answer() {
     let stage = stage().await;
     stage.page("/page/app", json!({ "scopes": ["chat:write", "users:read"] })).await;
-    let answer = stage.try_slack("usergroups.users.list", json!({ "usergroup": "S0PAYLEADS" })).await.expect("an answer");
+    let answer =
+        stage.try_slack("usergroups.users.list", json!({ "usergroup": "S0PAYLEADS" })).await.expect("an answer");
     assert_eq!(answer.headers()["x-oauth-scopes"], "chat:write,users:read");
     let refused: Value = answer.json().await.expect("JSON");
     assert_eq!(
@@ -97,7 +102,11 @@ async fn the_history_shows_metadata_to_those_who_ask_and_leaves_replies_to_the_t
     stage.slack("chat.postEphemeral", whisper).await;
     let history = stage.slack("conversations.history", json!({ "channel": "C0APPROVALS" })).await;
     let all = history["messages"].as_array().expect("messages");
-    assert_eq!(all.iter().map(|message| &message["ts"]).collect::<Vec<_>>(), [&json!(second), &json!(first)], "newest first");
+    assert_eq!(
+        all.iter().map(|message| &message["ts"]).collect::<Vec<_>>(),
+        [&json!(second), &json!(first)],
+        "newest first"
+    );
     assert!(all[0].get("metadata").is_none());
     let asked = json!({ "channel": "C0APPROVALS", "include_all_metadata": true, "oldest": second, "inclusive": true });
     let history = stage.slack("conversations.history", asked).await;
@@ -183,6 +192,7 @@ async fn the_log_says_when_each_call_came() {
     let call = stage.http.post(format!("{}/api/auth.test", stage.url)).bearer_auth(BOT_TOKEN);
     call.send().await.expect("an answer");
     let log = stage.get("/log").await;
-    let moment = |n: usize| chrono::DateTime::parse_from_rfc3339(log[n]["at"].as_str().expect("a time")).expect("a time");
+    let moment =
+        |n: usize| chrono::DateTime::parse_from_rfc3339(log[n]["at"].as_str().expect("a time")).expect("a time");
     assert_eq!((moment(1) - moment(0)).num_milliseconds(), 1_500);
 }
