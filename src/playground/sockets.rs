@@ -1,4 +1,4 @@
-//! Socket Mode: the app opens WebSockets to Slack, and what people do goes down one of them in
+//! Socket Mode: the app opens connections to Slack, and what people do goes down one of them in
 //! envelopes that the app acknowledges (docs.slack.dev, apis/events-api/using-socket-mode).
 //!
 //! It owns the running connections and the gestures about them; [`super::hub`] has the books. What is in

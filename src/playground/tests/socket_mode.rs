@@ -1,4 +1,4 @@
-//! Socket Mode over real WebSockets.
+//! Socket Mode over real connections.
 
 use std::time::Duration;
 
