@@ -13,6 +13,9 @@ const DELIVERERS: usize = 4;
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// The pause after the store did not answer.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// How long announced work waits. The commit that announced it also woke held calls, and each of those needs one
+/// durable write; a claim that came first would make them wait for two.
+const AFTER_YOU: Duration = Duration::from_millis(5);
 /// How often what nobody needs any more is thrown away.
 const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -69,7 +72,7 @@ async fn rest(service: &Service, stop: &mut watch::Receiver<bool>) {
     let pause = pause(service).await;
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
-        () = service.work_to_do() => {}
+        () = service.work_to_do() => tokio::time::sleep(AFTER_YOU).await,
         _ = stop.changed() => {}
     }
 }

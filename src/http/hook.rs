@@ -21,24 +21,26 @@ const RETRY_AFTER: u64 = 5;
 
 /// `POST /hooks/{name}`
 pub async fn called(State(doors): State<Doors>, PathParts(name): PathParts<String>, request: Request) -> Response {
-    let (hook, headers, verified) = match enter(&doors, &name, request).await {
+    // Boxed, and the head dropped: a held call must not keep what was needed to read it.
+    let (hook, headers, verified) = match Box::pin(enter(&doors, &name, request)).await {
         Ok(entered) => entered,
         Err(rendered) => return into_response(rendered),
     };
+    let wait = preferred_wait(&headers).unwrap_or(Duration::ZERO);
+    drop(headers);
     into_response(match hook.dialect {
-        Dialect::Generic => generic(&doors.service, &hook, &headers, &verified).await,
+        Dialect::Generic => generic(&doors.service, &hook, wait, &verified).await,
         Dialect::Hydra => hydra(&doors.service, &hook, &verified).await,
         // It has doors of its own.
         Dialect::Authzen => unauthenticated(&name),
     })
 }
 
-async fn generic(service: &Service, hook: &Hook, headers: &HeaderMap, verified: &Verified) -> Rendered {
-    let wait = preferred_wait(headers).unwrap_or(Duration::ZERO).min(hook.hold);
+async fn generic(service: &Service, hook: &Hook, wait: Duration, verified: &Verified) -> Rendered {
     match generic::parse(verified, &hook.name) {
-        Ok(asked) => generic::render(&answer(service, hook, asked, verified, wait).await),
+        Ok(asked) => generic::render(&answer(service, hook, asked, verified, wait.min(hook.hold)).await),
         Err(error) => {
-            refused(service, hook, &error).await;
+            Box::pin(refused(service, hook, &error)).await;
             generic::render_error(&error)
         }
     }
@@ -51,7 +53,7 @@ async fn hydra(service: &Service, hook: &Hook, verified: &Verified) -> Rendered 
             hydra::render(&answer, &parsed.echo)
         }
         Err(error) => {
-            refused(service, hook, &error).await;
+            Box::pin(refused(service, hook, &error)).await;
             hydra::render_error(&error)
         }
     }

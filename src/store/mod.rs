@@ -11,6 +11,7 @@ mod lookup;
 mod outbox;
 mod read;
 mod rows;
+mod script;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -216,6 +217,10 @@ impl Store {
     /// When the database does not answer: then nothing may be issued.
     pub async fn issue(&self, issue: Issue) -> Result<Issued, StoreError> {
         self.writer.issue(issue).await.map_err(|e| self.because(e))
+    }
+
+    async fn commit_written(&self, written: commit::Written) -> Result<(), StoreError> {
+        self.writer.commit(written).await.map_err(|e| self.because(e))
     }
 
     fn readers(&self) -> &SqlitePool {

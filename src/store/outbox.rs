@@ -6,8 +6,9 @@
 //! that was too slow cannot undo its successor's work.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
+use super::script::Script;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::ids::RequestId;
@@ -81,21 +82,19 @@ pub struct DeadLetter {
     pub last_error: String,
 }
 
-pub(super) async fn insert(
-    conn: &mut SqliteConnection,
+pub(super) fn insert(
+    script: &mut Script,
     request: &RequestId,
     delivery: &Delivery,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at) VALUES ($1, $2, $3, 'ready', $4, $4)",
-    )
-    .bind(delivery.lane(request))
-    .bind(request.as_str())
-    .bind(rows::json(delivery)?)
-    .bind(now.timestamp_millis())
-    .execute(conn)
-    .await?;
+    script
+        .run("INSERT INTO outbox (lane, request_id, body, state, not_before, created_at) VALUES (?, ?, ?, 'ready', ?, ?)")
+        .bind(delivery.lane(request))
+        .bind(request.as_str())
+        .bind(rows::json(delivery)?)
+        .bind(now.timestamp_millis())
+        .bind(now.timestamp_millis());
     Ok(())
 }
 

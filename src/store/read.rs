@@ -247,12 +247,13 @@ impl Store {
     /// When the database does not answer, or a row cannot be right.
     pub async fn due(&self, now: Timestamp, most: u32) -> Result<(Vec<AccessRequest>, Vec<Grant>), StoreError> {
         let (at, most) = (now.timestamp_millis(), i64::from(most));
-        let requests = sqlx::query(select_request!("WHERE r.due_at <= $1 ORDER BY r.due_at LIMIT $2"))
+        // A bare `LIMIT $2` has SQLite plan the statement anew each time the number is bound.
+        let requests = sqlx::query(select_request!("WHERE r.due_at <= $1 ORDER BY r.due_at LIMIT $2 + 0"))
             .bind(at)
             .bind(most)
             .fetch_all(self.readers())
             .await?;
-        let grants = sqlx::query("SELECT * FROM grants WHERE due_at <= $1 ORDER BY due_at LIMIT $2")
+        let grants = sqlx::query("SELECT * FROM grants WHERE due_at <= $1 ORDER BY due_at LIMIT $2 + 0")
             .bind(at)
             .bind(most)
             .fetch_all(self.readers())
