@@ -83,7 +83,7 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     report.note(format!(
         "standing grant: {AT_ONCE} calls at once for {PEOPLE} people's grants, each with its own webhook-id; medians of {ROUNDS} rounds."
     ));
-    parts::measure(report, median(&processor)).await
+    parts::measure(report, deployment.folder(), median(&processor)).await
 }
 
 /// The lead approves what everybody asked.

@@ -228,9 +228,8 @@ fn save(
     entries: &[(audit::Entry, audit::Link)],
 ) -> Result<(), StoreError> {
     let grants = grants.iter().filter(|(_, grant)| grant.touched);
-    let grants: Vec<_> = grants
-        .map(|(id, g)| (id, g.used, g.last_use_at, &g.last_use_fingerprint, g.last_token_expires_at))
-        .collect();
+    let grants: Vec<_> =
+        grants.map(|(id, g)| (id, g.used, g.last_use_at, &g.last_use_fingerprint, g.last_token_expires_at)).collect();
     let calls = calls.iter();
     let calls: Vec<_> = calls
         .filter_map(|((hook, id), call)| call.touched.map(|at| (hook, id, &call.body_hash, at, &call.grant)))
