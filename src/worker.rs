@@ -13,9 +13,6 @@ const DELIVERERS: usize = 4;
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// The pause after the store did not answer.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
-/// How long announced work waits. The commit that announced it also woke held calls, and each of those needs one
-/// durable write; a claim that came first would make them wait for two.
-const AFTER_YOU: Duration = Duration::from_millis(5);
 /// How often what nobody needs any more is thrown away.
 const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -32,6 +29,8 @@ pub async fn run(service: Service, stop: watch::Receiver<bool>) {
 
 async fn deliver(service: Service, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
+        // The commit that announced this also woke held calls, and others click: they write first.
+        service.others_first().await;
         let done = service.deliver().await.unwrap_or_else(|error| {
             tracing::error!(%error, "deliveries wait for the store");
             0
@@ -72,7 +71,7 @@ async fn rest(service: &Service, stop: &mut watch::Receiver<bool>) {
     let pause = pause(service).await;
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
-        () = service.work_to_do() => tokio::time::sleep(AFTER_YOU).await,
+        () = service.work_to_do() => {}
         _ = stop.changed() => {}
     }
 }

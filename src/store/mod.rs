@@ -186,6 +186,11 @@ impl Store {
         self.latest
     }
 
+    /// How many writes were asked for since the start: whether it goes up says whether the writer has a quiet moment.
+    pub fn written(&self) -> u64 {
+        self.writer.asked_for()
+    }
+
     /// How the writer is doing.
     pub fn health(&self) -> &Health {
         &self.health

@@ -4,6 +4,9 @@
 //! so that one refused piece does not take the others with it. Nobody hears of anything before the commit. A
 //! caller that goes away does not stop what it handed over. Nothing but SQLite is awaited inside.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -48,13 +51,26 @@ enum Piece {
 
 /// A handle to the writer.
 #[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Job>);
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    asked_for: Arc<AtomicU64>,
+}
 
 impl Writer {
     pub(super) fn start(conn: SqliteConnection, head: audit::Head, health: Health) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(run(Writing { conn, head }, receiver, health));
-        Self(sender)
+        Self { jobs: sender, asked_for: Arc::default() }
+    }
+
+    /// How many pieces were handed over since the start.
+    pub(super) fn asked_for(&self) -> u64 {
+        self.asked_for.load(Ordering::Relaxed)
+    }
+
+    async fn hand_over(&self, job: Job) -> Result<(), StoreError> {
+        self.asked_for.fetch_add(1, Ordering::Relaxed);
+        self.jobs.send(job).await.map_err(|_| StoreError::Stopped)
     }
 
     /// Writes one piece, and answers after the commit.
@@ -75,29 +91,28 @@ impl Writer {
                 (keep, tell)
             })
         });
-        self.0.send(Job::Piece(Piece::Work(work))).await.map_err(|_| StoreError::Stopped)?;
+        self.hand_over(Job::Piece(Piece::Work(work))).await?;
         told.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// Writes one commit, and answers after it is durable.
     pub(super) async fn commit(&self, written: Written) -> Result<(), StoreError> {
         let (tell, told) = oneshot::channel();
-        let piece = Piece::Commit(Box::new(written), tell);
-        self.0.send(Job::Piece(piece)).await.map_err(|_| StoreError::Stopped)?;
+        self.hand_over(Job::Piece(Piece::Commit(Box::new(written), tell))).await?;
         told.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// Records one issuance, and answers after the commit.
     pub(super) async fn issue(&self, issue: Issue) -> Result<Issued, StoreError> {
         let (tell, told) = oneshot::channel();
-        self.0.send(Job::Issue(Box::new(issue.into()), tell)).await.map_err(|_| StoreError::Stopped)?;
+        self.hand_over(Job::Issue(Box::new(issue.into()), tell)).await?;
         told.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// Writes what waits, closes the file cleanly.
     pub(super) async fn stop(&self) {
         let (tell, told) = oneshot::channel();
-        if self.0.send(Job::Stop(tell)).await.is_ok() {
+        if self.jobs.send(Job::Stop(tell)).await.is_ok() {
             let _ = told.await;
         }
     }
