@@ -44,6 +44,8 @@ pub struct Commit {
     pub give_up: Option<(i64, String, String)>,
     /// A card that Slack has: about which access request, and where.
     pub card: Option<(RequestId, MessageRef)>,
+    /// Cards that Slack has no more.
+    pub gone: Vec<MessageRef>,
 }
 
 /// How a commit went.
@@ -180,6 +182,12 @@ fn write_states(script: &mut Script, commit: &Commit, now: Timestamp) -> Result<
 fn write_marks(script: &mut Script, commit: &Commit, now: Timestamp) {
     if let Some((hash, message)) = &commit.bind {
         bind_button(script, hash, message);
+    }
+    for message in &commit.gone {
+        script
+            .run("DELETE FROM cards WHERE channel = ? AND ts = ?")
+            .bind(message.channel.as_str())
+            .bind(message.ts.as_str());
     }
     if let Some((request, message)) = &commit.card {
         script
