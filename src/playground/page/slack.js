@@ -2,7 +2,9 @@
 // stand-in, which signs it and sends it to the service.
 
 import { blocks, confirmed, onlyYou } from "./blockkit.js";
+import { drawComposer, replyLine } from "./composer.js";
 import { announce, byId, glow, h, icon, keyed, timeOfDay } from "./dom.js";
+import { drawForm, kept, pressed } from "./forms.js";
 import { mrkdwn, words } from "./mrkdwn.js";
 import { become, openTab, personOf, post, refresh, whyNot, world } from "./world.js";
 
@@ -15,6 +17,7 @@ export function draw() {
   drawWindow();
   drawTabs();
   drawChannel();
+  drawComposer(currentTab());
   drawForm();
 }
 
@@ -132,7 +135,7 @@ function drawChannel() {
   let toEnd = false;
   keyed(place, threads(tab), {
     key: (item) => item.key,
-    sign: (item) => JSON.stringify([item.message, item.replies, trouble.get(item.key), namesKnown()]),
+    sign: (item) => JSON.stringify([item.message, item.replies, trouble.get(item.key), namesKnown(), answering.has(`${world.person} ${item.key}`)]),
     make: (item) => item.empty ?? drawMessage(item, tab),
     arrived: (element, item) => {
       if (!item.message) return;
@@ -141,9 +144,23 @@ function drawChannel() {
       // What somebody must answer, or was just told alone, is shown at once.
       toEnd ||= item.message.ephemeral || cardState(item.message) === "pending";
     },
-    changed: (element, item) => item.message && (glow(element.querySelector(".message-body") ?? element), announce(`Changed: ${spoken(item.message)}`)),
+    changed: (element, item) => {
+      if (!item.message || !saysElse(item)) return;
+      glow(element.querySelector(".message-body") ?? element);
+      announce(`Changed: ${spoken(item.message)}`);
+    },
   });
   if (moved || toEnd || (atEnd && place.childElementCount > before)) place.scrollTop = place.scrollHeight;
+}
+
+/** What was drawn of each message: opening the line for a reply draws anew and changes nothing. */
+const said = new Map();
+
+function saysElse({ key, message, replies }) {
+  const now = JSON.stringify([message, replies]);
+  const before = said.get(key);
+  said.set(key, now);
+  return before !== now;
 }
 
 const namesKnown = () => world.state.people.length;
@@ -190,6 +207,7 @@ export function pendingCards() {
 
 function drawMessage({ message, replies, key }, tab) {
   const state = cardState(message);
+  if (!said.has(key)) saysElse({ key, message, replies });
   const author = personOf(message.user);
   const time = timeOfDay(Number(message.ts) * 1000, false);
   return h("article", {
@@ -200,24 +218,51 @@ function drawMessage({ message, replies, key }, tab) {
   h("div", { class: "message-body" },
     message.ephemeral && onlyYou(),
     byline(author, message, time),
-    h("div", { class: "blocks" }, content(message, { act: (action) => click(action, { channel: tab.id, ts: message.ts }, key) })),
+    h("div", { class: "blocks" }, content(message, inMessage(tab.id, message.ts, key))),
     trouble.has(key) && h("p", { class: "trouble", role: "alert" }, trouble.get(key)),
-    replies.length > 0 && h("div", { class: "thread" },
-      h("p", { class: "thread-count" }, replies.length === 1 ? "1 reply" : `${replies.length} replies`),
-      replies.map((reply) => drawReply(reply, tab, key)))));
+    !message.ephemeral && thread(message, replies, tab, key)));
+}
+
+/** Which threads are open to be answered, by person and message. */
+const answering = new Set();
+
+function thread(message, replies, tab, key) {
+  const mark = `${world.person} ${key}`;
+  const count = replies.length === 1 ? "1 reply" : `${replies.length} replies`;
+  const open = h("button", {
+    type: "button", class: "link reply-open", "data-focus": `reply-open ${message.ts}`, "data-testid": `reply-open-${message.ts}`, "aria-expanded": String(answering.has(mark)),
+    onclick: () => {
+      const opens = !answering.has(mark);
+      opens ? answering.add(mark) : answering.delete(mark);
+      draw();
+      if (opens) byId("channel").querySelector(`[data-testid="reply-${message.ts}"]`)?.focus();
+    },
+  }, answering.has(mark) ? "Close" : "Reply in thread");
+  return h("div", { class: replies.length > 0 || answering.has(mark) ? "thread" : "thread bare" },
+    replies.length > 0 && h("p", { class: "thread-count" }, count),
+    replies.map((reply) => drawReply(reply, tab, key)),
+    answering.has(mark) && replyLine(tab.id, message.ts),
+    open);
 }
 
 function drawReply(reply, tab, key) {
   const author = personOf(reply.user);
   const time = timeOfDay(Number(reply.ts) * 1000, false);
-  const doing = { act: (action) => click(action, { channel: tab.id, ts: reply.ts }, key) };
+  const doing = inMessage(tab.id, reply.ts, key);
   return h("div", { class: reply.ephemeral ? "reply ephemeral" : "reply", "data-testid": `message-${reply.ts}`, "data-state": "reply", "data-ephemeral": String(Boolean(reply.ephemeral)) },
     avatar(author, "small"),
     h("div", {}, reply.ephemeral && onlyYou(), byline(author, reply, time), h("div", { class: "blocks" }, content(reply, doing))));
 }
 
+/** What the blocks of a message live in: where they stand, and what was entered in them. */
+function inMessage(channel, ts, key) {
+  const where = { channel, ts };
+  const values = kept(`${world.person} ${channel} ${ts}`);
+  return { where, values, act: (action) => click({ ...action, values }, where, key) };
+}
+
 const byline = (author, message, time) => h("p", { class: "byline" },
-  h("strong", {}, author?.name ?? "Countersign"), h("span", { class: "app" }, "App"), h("time", {}, time), message.edited && h("span", { class: "edited" }, "(edited)"));
+  h("strong", {}, author?.name ?? "Countersign"), (!author || author.kind === "bot") && h("span", { class: "app" }, "App"), h("time", {}, time), message.edited && h("span", { class: "edited" }, "(edited)"));
 
 const content = (message, doing) => (message.blocks?.length ? blocks(message.blocks, doing) : h("div", { class: "b-text" }, mrkdwn(message.text)));
 
@@ -231,10 +276,17 @@ function drawHome(place) {
     sign: () => JSON.stringify([home?.blocks, trouble.get("home")]),
     make: () => h("div", { class: "home", "data-testid": "home" },
       home
-        ? h("div", { class: "blocks" }, blocks(home.blocks, { values: {}, act: (action) => click(action, { view_id: home.id }, "home") }))
+        ? h("div", { class: "blocks" }, blocks(home.blocks, inView(home, "home")))
         : h("div", { class: "empty-channel" }, icon("home", "icon large"), h("p", {}, "The app’s Home shows what waits for you and what access is live. The app has not drawn it for you yet.")),
       trouble.has("home") && h("p", { class: "trouble", role: "alert" }, trouble.get("home"))),
   });
+}
+
+/** The same for a view. What was entered stays when Slack replaces the view, by block and action. */
+function inView(view, key) {
+  const where = { view_id: view.id };
+  const values = kept(`${world.person} ${view.id}`);
+  return { where, values, act: (action) => click({ ...action, values }, where, key) };
 }
 
 // ---- clicks -------------------------------------------------------------------------------------
@@ -242,12 +294,12 @@ function drawHome(place) {
 /** Why the last click on a message went wrong, by message; gone after a while. */
 const trouble = new Map();
 
-async function click({ block, element, value, from }, where, key) {
+async function click({ block, element, value, values, from }, where, key) {
   if (element.confirm && !(await confirmed(element.confirm, from))) return;
   const held = from?.matches?.("button") ? from : undefined;
   held?.setAttribute("aria-busy", "true");
-  opener = { person: world.person, element: from, mark: from?.dataset?.focus, key };
-  const answer = await post("/page/click", { as: world.person, ...where, block_id: block.block_id, action_id: element.action_id, value });
+  pressed({ person: world.person, element: from, mark: from?.dataset?.focus });
+  const answer = await post("/page/click", { as: world.person, ...where, block_id: block.block_id, action_id: element.action_id, value, values });
   held?.removeAttribute("aria-busy");
   const went = answer.ok && answer.body.delivered !== false && !(answer.body.status >= 300);
   if (!went) {
@@ -255,106 +307,4 @@ async function click({ block, element, value, from }, where, key) {
     setTimeout(() => trouble.delete(key) && draw(), 9000);
   }
   await refresh();
-}
-
-// ---- forms --------------------------------------------------------------------------------------
-
-/** What was entered, by view; a form that Slack replaces begins anew. */
-const entered = new Map();
-/** What the person pressed before the form opened: the focus goes back there. */
-let opener = null;
-let open = "";
-
-function drawForm() {
-  const over = byId("over");
-  const held = world.state.view;
-  const inside = byId("window-inside");
-  inside.inert = Boolean(held);
-  over.hidden = !held;
-  if (!held) {
-    if (open) giveFocusBack();
-    open = "";
-    over.replaceChildren();
-    return;
-  }
-  const shape = `${world.person} ${held.id} ${held.view.hash ?? ""} ${JSON.stringify(held.view.blocks)}`;
-  if (shape === open) return showErrors(over, held.errors ?? {});
-  const fresh = open === "";
-  open = shape;
-  if (entered.size > 20) entered.clear();
-  const values = entered.get(shape) ?? {};
-  entered.set(shape, values);
-  const form = drawDialog(held, values);
-  over.replaceChildren(form);
-  if (fresh || over.dataset.person === world.person) (form.querySelector("[data-first], .form-body input, .form-body textarea, .form-body select") ?? form).focus({ preventScroll: true });
-  over.dataset.person = world.person;
-}
-
-function drawDialog(held, values) {
-  const view = held.view;
-  const doing = {
-    values, errors: held.errors,
-    act: (action) => post("/page/click", { as: world.person, view_id: held.id, values, block_id: action.block.block_id, action_id: action.element.action_id, value: action.value }).then(refresh),
-  };
-  const sends = (event) => {
-    event.preventDefault();
-    submit(held, values, dialog);
-  };
-  const escapes = (event) => {
-    if (event.key !== "Escape") return;
-    event.preventDefault();
-    close(held, false);
-  };
-  const dialog = h("div", { class: "form", role: "dialog", "aria-labelledby": "form-title", tabindex: -1, "data-testid": "form", onkeydown: escapes }, h("form", { novalidate: true, onsubmit: sends },
-  h("div", { class: "form-head" },
-    h("span", { class: "avatar bot small", "aria-hidden": "true" }, icon("seal", "")),
-    h("h3", { id: "form-title" }, words(view.title)),
-    h("button", { type: "button", class: "bare", "aria-label": "Dismiss", onclick: () => close(held, true) }, icon("cross"))),
-  h("div", { class: "form-body blocks" }, blocks(view.blocks, doing), h("p", { class: "trouble", role: "alert", hidden: true })),
-  h("div", { class: "form-foot" },
-    h("button", { type: "button", onclick: () => close(held, false) }, view.close ? words(view.close) : "Cancel"),
-    view.submit && h("button", { type: "submit", class: "primary" }, words(view.submit)))));
-  return dialog;
-}
-
-function close(held, clear) {
-  post("/page/close", { as: world.person, view_id: held.id, clear }).then(refresh);
-}
-
-async function submit(held, values, form) {
-  const button = form.querySelector("[type=submit]");
-  button?.setAttribute("aria-busy", "true");
-  const answer = await post("/page/submit", { as: world.person, view_id: held.id, values });
-  button?.removeAttribute("aria-busy");
-  const line = form.querySelector(".form-body > .trouble");
-  const errors = answer.body.errors ?? {};
-  const bad = Object.keys(errors).length === 0 && (!answer.ok || answer.body.why || answer.body.status >= 300);
-  line.hidden = !bad;
-  line.textContent = bad ? whyNot(answer) : "";
-  await refresh();
-  if (Object.keys(errors).length > 0 && form.isConnected) {
-    showErrors(form, errors);
-    form.querySelector("[aria-invalid=true]")?.focus();
-  }
-}
-
-/** Writes what is wrong beside the fields, without touching what was entered. */
-function showErrors(place, errors) {
-  for (const line of place.querySelectorAll("[data-error-for]")) {
-    const text = errors[line.dataset.errorFor] ?? "";
-    if (line.textContent !== text) line.textContent = text;
-    line.hidden = !text;
-    for (const field of line.parentElement.querySelectorAll("input, textarea, select")) {
-      text ? field.setAttribute("aria-invalid", "true") : field.removeAttribute("aria-invalid");
-    }
-  }
-}
-
-function giveFocusBack() {
-  const lost = document.activeElement === document.body || byId("over").contains(document.activeElement);
-  if (!lost || opener?.person !== world.person) return;
-  const old = opener.element?.isConnected ? opener.element : undefined;
-  const heir = old ?? (opener.mark && byId("channel").querySelector(`[data-focus="${CSS.escape(opener.mark)}"]`));
-  (heir ?? byId("channel")).focus({ preventScroll: true });
-  opener = null;
 }
