@@ -94,8 +94,8 @@ pub fn plain() -> TokenRequest {
     }))
 }
 
-/// All of it in one text.
-fn everywhere(text: &str) -> TokenRequest {
+/// All of it in one text, and `many` of what there may be several of.
+fn everywhere(text: &str, many: usize) -> TokenRequest {
     let of = |n: usize| format!("{n}{text}");
     let mut asked = plain();
     asked.issuer = Some(of(1));
@@ -103,13 +103,13 @@ fn everywhere(text: &str) -> TokenRequest {
     asked.client.name = Some(of(3));
     asked.subject.id = of(4);
     asked.subject.email = Some(of(5));
-    asked.actor = (0..8).map(of).collect();
-    asked.audience = (0..8).map(of).collect();
+    asked.actor = (0..many).map(of).collect();
+    asked.audience = (0..many).map(of).collect();
     asked.reason = Some(of(6));
     asked.binding_message = Some(of(7));
     asked.authorization_details = vec![json!({ of(8): of(9) })];
     asked.cnf = Some(json!({ "jkt": of(10) }));
-    asked.context = (0..8).map(|n| (of(n), json!([of(n), n]))).collect();
+    asked.context = (0..many).map(|n| (of(n), json!([of(n), n]))).collect();
     asked.context.insert("ip".to_owned(), json!(of(11)));
     asked.requested_lifetime = Some(1_000_000);
     asked
@@ -157,11 +157,11 @@ pub fn corners() -> Vec<(&'static str, TokenRequest)> {
         ("nothing is given", without_anything(None)),
         ("everything is empty", without_anything(Some(""))),
         ("everything is invisible", without_anything(Some("\u{200b}\u{202e} \n"))),
-        ("hostile, 50 scopes", with(everywhere(HOSTILE), numbered(50, "<!channel>`&"))),
-        ("10,000 characters of markup, 50 scopes", with(everywhere(&"&<`x ".repeat(2_000)), numbered(50, "&"))),
-        ("10,000 characters in one word, one scope", with(everywhere(&"W".repeat(10_000)), one(&"&".repeat(2_500)))),
-        ("many scripts, 10 scopes", with(everywhere(SCRIPTS), numbered(10, "x"))),
-        ("backticks only, one scope", with(everywhere("````"), one("`````"))),
-        ("pictures only", with(everywhere("🚀👍"), one(":+1:"))),
+        ("hostile, 50 scopes", with(everywhere(HOSTILE, 20), numbered(50, "<!channel>`&"))),
+        ("10,000 characters of markup, 50 scopes", with(everywhere(&"&<`x ".repeat(2_000), 2), numbered(50, "&"))),
+        ("10,000 characters in one word, one scope", with(everywhere(&"W".repeat(10_000), 2), one(&"&".repeat(2_500)))),
+        ("many scripts, 10 scopes", with(everywhere(SCRIPTS, 7), numbered(10, "x"))),
+        ("backticks only, one scope", with(everywhere("````", 5), one("`````"))),
+        ("pictures only", with(everywhere("🚀👍", 5), one(":+1:"))),
     ]
 }
