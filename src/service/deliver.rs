@@ -279,7 +279,7 @@ fn later(now: Timestamp, pause: Duration) -> Timestamp {
 }
 
 /// 256 random bits as text: a button's value, or a lease.
-fn random_text() -> String {
+pub(super) fn random_text() -> String {
     let mut bytes = [0u8; 32];
     // The operating system's generator does not fail once the machine is up; a panic here would be a lie about that.
     if aws_lc_rs::rand::fill(&mut bytes).is_err() {

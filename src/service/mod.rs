@@ -10,6 +10,7 @@ mod deliver;
 mod hand_over;
 mod operate;
 mod receipts;
+mod step_up;
 mod time;
 mod waiters;
 
@@ -29,13 +30,16 @@ use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::policy::Policy;
 use crate::hooks::{Dialect, HookAuth};
+use crate::openid::Provider;
 use crate::slack::Slack;
 use crate::slack::people::People;
 use crate::store::{Delivery, Store};
 
+pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use operate::{GrantView, RequestView, Revocation};
+pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 
 /// What callers of the service see of the store: how a call is named, and what went wrong.
@@ -91,6 +95,7 @@ struct Inner {
     settings: Settings,
     store: Store,
     slack: Slack,
+    openid: Option<Provider>,
     people: People,
     policy: RwLock<Arc<Policy>>,
     clock: SharedClock,
@@ -133,6 +138,7 @@ impl Service {
         policy: Policy,
         store: Store,
         slack: Slack,
+        openid: Option<Provider>,
         clock: SharedClock,
         receipts_key: &Path,
     ) -> anyhow::Result<Self> {
@@ -142,6 +148,7 @@ impl Service {
             settings,
             store,
             slack,
+            openid,
             people,
             policy: RwLock::new(Arc::new(policy)),
             clock,

@@ -12,6 +12,7 @@ mod outbox;
 mod read;
 mod rows;
 mod sqlite;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,6 +31,7 @@ pub use commit::{Change, Commit, Outcome};
 pub use issue::{Issue, Issued};
 pub use outbox::{Claimed, DeadLetter, Delivery};
 pub use read::{Button, Standing};
+pub use step_up::{Stage, StepUpKey, StepUpMove, StepUpRow};
 
 use crate::domain::Timestamp;
 use crate::domain::ids::HookName;

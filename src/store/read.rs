@@ -212,20 +212,27 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or the row cannot be right.
     pub async fn button(&self, value: &str) -> Result<Option<Button>, StoreError> {
-        let hash = sha256_hex(value.as_bytes());
+        self.button_of_hash(&sha256_hex(value.as_bytes())).await
+    }
+
+    /// What a button was made for, by the hash of its value.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the row cannot be right.
+    pub async fn button_of_hash(&self, hash: &str) -> Result<Option<Button>, StoreError> {
         let found = sqlx::query("SELECT * FROM buttons WHERE value_hash = $1")
-            .bind(&hash)
+            .bind(hash)
             .fetch_optional(self.readers())
             .await?;
         let Some(row) = found else { return Ok(None) };
-        let wrong = |e: &dyn std::fmt::Display| StoreError::inconsistent("buttons", &hash, e);
+        let wrong = |e: &dyn std::fmt::Display| StoreError::inconsistent("buttons", hash, e);
         let shown: i64 = row.try_get("shown_version")?;
         Ok(Some(Button {
             request: RequestId::parse(row.try_get::<String, _>("request_id")?).map_err(|e| wrong(&e))?,
             shown_version: u32::try_from(shown).map_err(|e| wrong(&e))?,
             channel: row.try_get("channel")?,
             ts: row.try_get("ts")?,
-            hash,
+            hash: hash.to_owned(),
         }))
     }
 
