@@ -2,6 +2,7 @@
 
 pub mod asking;
 pub mod looking;
+pub mod provider;
 pub mod raw;
 pub mod slack;
 pub mod world;
@@ -44,6 +45,7 @@ pub struct TestApp {
 pub struct Stage {
     worker: Worker,
     policy: String,
+    deployment: String,
     folder: Option<PathBuf>,
 }
 
@@ -51,6 +53,12 @@ impl Stage {
     /// With another policy.
     pub fn policy(mut self, policy: impl Into<String>) -> Self {
         self.policy = policy.into();
+        self
+    }
+
+    /// With more in the deployment's file.
+    pub fn deployment(mut self, more: impl Into<String>) -> Self {
+        self.deployment = more.into();
         self
     }
 
@@ -80,8 +88,8 @@ impl Stage {
         // The port is kept for restarts: whoever is bound to it now gives it to the service.
         let address = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
         let database = folder.join("countersign.db").display().to_string();
-        std::fs::write(folder.join("countersign.toml"), world::config(&address.to_string(), &slack_url, &database))
-            .expect("a configuration");
+        let config = world::config(&address.to_string(), &slack_url, &database) + &self.deployment;
+        std::fs::write(folder.join("countersign.toml"), config).expect("a configuration");
         std::fs::write(folder.join("policy.toml"), self.policy).expect("a policy");
         playground.connect(format!("http://{address}"));
         let http = Client::builder().no_proxy().build().expect("a client");
@@ -113,7 +121,7 @@ impl TestApp {
 
     /// The usual stage, to be changed before the start.
     pub fn stage() -> Stage {
-        Stage { worker: Worker::Stepped, policy: world::POLICY.to_owned(), folder: None }
+        Stage { worker: Worker::Stepped, policy: world::POLICY.to_owned(), deployment: String::new(), folder: None }
     }
 
     /// Starts the service on its files.
