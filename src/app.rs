@@ -14,7 +14,7 @@ use crate::clock::SharedClock;
 use crate::config::{Config, Loaded, PersonClaim};
 use crate::http::{self, Doors};
 use crate::openid;
-use crate::service::{Hook, Service, Settings};
+use crate::service::{Hook, Service, Settings, Workspace};
 use crate::slack::Slack;
 use crate::store::{Store, StoreError};
 use crate::{telemetry, worker};
@@ -63,7 +63,8 @@ pub async fn start(
     let api_keys = Arc::new(config.api_keys.clone());
     let key = receipts_key(&config);
     let openid = step_up(&config)?;
-    let service = Service::new(settings(config), policy, store.clone(), slack, openid, clock, &key)
+    let workspace = workspace(&config, slack);
+    let service = Service::new(settings(config), policy, store.clone(), workspace, openid, clock, &key)
         .with_context(|| "the receipts' key cannot be used")?;
     let (stop, stopped) = watch::channel(false);
     let doors = Doors { service: service.clone(), signing_secrets, api_keys };
@@ -125,6 +126,19 @@ fn step_up(config: &Config) -> anyhow::Result<Option<openid::Provider>> {
         redirect_uri,
     };
     Ok(Some(openid::Provider::new(settings).with_context(|| "the OpenID provider cannot be called")?))
+}
+
+fn workspace(config: &Config, slack: Slack) -> Workspace {
+    let of = &config.slack;
+    Workspace {
+        app_id: of.app_id.clone(),
+        team_id: of.team_id.to_string(),
+        channel: of.channel.clone(),
+        fallback_channel: of.fallback_channel.clone(),
+        allow_shared_channels: of.allow_shared_channels,
+        burst: of.burst,
+        slack,
+    }
 }
 
 fn settings(config: Config) -> Settings {

@@ -24,7 +24,11 @@ impl Stage {
     async fn set() -> Self {
         let provider = Provider::start().await;
         let policy = POLICY.replacen("ceremony = \"confirm\"", "ceremony = \"step_up\"", 1);
-        let app = TestApp::stage().policy(policy).deployment(provider.config()).start().await;
+        let app = TestApp::stage()
+            .policy(policy)
+            .change_config("[identity]\n", &format!("{}[identity]\n", provider.config()))
+            .start()
+            .await;
         app.ask(&alice("ledger:write")).await.pending();
         let card = app.card(LEDGER).await;
         let browser = Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
