@@ -37,9 +37,12 @@ impl Stage {
 
     /// Bob presses Approve and gets a link, for his eyes only.
     async fn link(&self) -> String {
-        self.app.click("U0BOB", &self.card, "approve").await;
-        let view = self.app.screen("U0BOB").await["view"].take();
-        let blocks = view["blocks"].as_array().expect("a view").clone();
+        let report = self.app.click("U0BOB", &self.card, "approve").await;
+        assert_eq!(report["status"], 200, "{report} {:?}", self.app.slack_calls("views.open").await);
+        let view = self.app.screen("U0BOB").await["view"]["view"].take();
+        let told = self.app.whispers("U0BOB", LEDGER).await;
+        let blocks =
+            view["blocks"].as_array().unwrap_or_else(|| panic!("no view; told {told:?}; {report} {view}")).clone();
         let url = blocks.iter().find_map(|block| block["elements"][0]["url"].as_str()).expect("a link").to_owned();
         assert!(!self.app.screen("U0ALICE").await.to_string().contains(&url), "the link is Bob's alone");
         url
