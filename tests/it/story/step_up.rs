@@ -97,7 +97,7 @@ fn csrf(page: &str) -> String {
 async fn bob_signs_in_again_looks_once_more_and_only_then_it_is_approved() {
     let stage = Stage::set().await;
     // A click alone decides nothing, and neither does coming back from the provider.
-    let (status, page, cookie) = stage.signs_in(BOB, |_| {}, Signed::ByTheProvider).await;
+    let (status, page, cookie) = stage.signs_in(BOB, |_| {}, Signed::Provider).await;
     assert_eq!(status, 200, "{page}");
     for said in ["Book entries in the ledger", "ledger:write", "ledger-cli", "alice@example.com", "PAY-7", "2h", BOB] {
         assert!(page.contains(said), "`{said}` is missing: {page}");
@@ -123,25 +123,20 @@ async fn bob_signs_in_again_looks_once_more_and_only_then_it_is_approved() {
 async fn a_sign_in_that_does_not_count_approves_nothing() {
     type Change = fn(&mut Value);
     let table: [(&str, &str, Change, Signed); 14] = [
-        ("another person", "carol@example.com", |_| {}, Signed::ByTheProvider),
-        (
-            "an old sign-in",
-            BOB,
-            |c| c["auth_time"] = json!(c["auth_time"].as_i64().unwrap() - 60),
-            Signed::ByTheProvider,
-        ),
-        ("no time of the sign-in", BOB, |c| c["auth_time"] = Value::Null, Signed::ByTheProvider),
-        ("a weaker context", BOB, |c| c["acr"] = json!("urn:example:password"), Signed::ByTheProvider),
-        ("no context", BOB, |c| c["acr"] = Value::Null, Signed::ByTheProvider),
-        ("another issuer", BOB, |c| c["iss"] = json!("https://evil.example"), Signed::ByTheProvider),
-        ("another audience", BOB, |c| c["aud"] = json!("another-client"), Signed::ByTheProvider),
-        ("a second audience", BOB, |c| c["aud"] = json!(["countersign", "another"]), Signed::ByTheProvider),
-        ("an expired token", BOB, |c| c["exp"] = json!(c["iat"].as_i64().unwrap() - 1), Signed::ByTheProvider),
-        ("another nonce", BOB, |c| c["nonce"] = json!("replayed"), Signed::ByTheProvider),
-        ("an address nobody verified", BOB, |c| c["email_verified"] = json!(false), Signed::ByTheProvider),
-        ("another key", BOB, |_| {}, Signed::ByAnotherKey),
-        ("no signature", BOB, |_| {}, Signed::ByNobody),
-        ("a shared secret", BOB, |_| {}, Signed::ByTheClientSecret),
+        ("another person", "carol@example.com", |_| {}, Signed::Provider),
+        ("an old sign-in", BOB, |c| c["auth_time"] = json!(c["auth_time"].as_i64().unwrap() - 60), Signed::Provider),
+        ("no time of the sign-in", BOB, |c| c["auth_time"] = Value::Null, Signed::Provider),
+        ("a weaker context", BOB, |c| c["acr"] = json!("urn:example:password"), Signed::Provider),
+        ("no context", BOB, |c| c["acr"] = Value::Null, Signed::Provider),
+        ("another issuer", BOB, |c| c["iss"] = json!("https://evil.example"), Signed::Provider),
+        ("another audience", BOB, |c| c["aud"] = json!("another-client"), Signed::Provider),
+        ("a second audience", BOB, |c| c["aud"] = json!(["countersign", "another"]), Signed::Provider),
+        ("an expired token", BOB, |c| c["exp"] = json!(c["iat"].as_i64().unwrap() - 1), Signed::Provider),
+        ("another nonce", BOB, |c| c["nonce"] = json!("replayed"), Signed::Provider),
+        ("an address nobody verified", BOB, |c| c["email_verified"] = json!(false), Signed::Provider),
+        ("another key", BOB, |_| {}, Signed::AnotherKey),
+        ("no signature", BOB, |_| {}, Signed::Nobody),
+        ("a shared secret", BOB, |_| {}, Signed::ClientSecret),
     ];
     let stage = Stage::set().await;
     for (what, email, change, signed) in table {
@@ -166,13 +161,13 @@ async fn what_belongs_to_one_browser_and_one_click_works_nowhere_else() {
     for strange in ["", "countersign_step_up=guess"] {
         assert_eq!(stage.comes_back(&page, strange, "code").await.status(), 403);
     }
-    stage.provider.answers(honest.clone(), Signed::ByTheProvider);
+    stage.provider.answers(honest.clone(), Signed::Provider);
     let back = stage.comes_back(&page, &cookie, "code").await;
     assert_eq!(back.status(), 200);
     let token = csrf(&back.text().await.unwrap());
 
     // The same state again, a guessed state, a guessed form, a form from another browser: refused.
-    stage.provider.answers(honest, Signed::ByTheProvider);
+    stage.provider.answers(honest, Signed::Provider);
     assert_eq!(stage.comes_back(&page, &cookie, "code").await.status(), 403);
     let guessed = stage.app.url("/step-up/callback?state=guess&code=code");
     assert_eq!(stage.browser.get(guessed).header("cookie", &cookie).send().await.unwrap().status(), 403);
@@ -195,7 +190,7 @@ async fn what_belongs_to_one_browser_and_one_click_works_nowhere_else() {
 async fn a_link_that_is_too_old_or_of_a_request_that_ended_approves_nothing() {
     let stage = Stage::set().await;
     let link = stage.link().await;
-    let (status, page, cookie) = stage.signs_in(BOB, |_| {}, Signed::ByTheProvider).await;
+    let (status, page, cookie) = stage.signs_in(BOB, |_| {}, Signed::Provider).await;
     assert_eq!(status, 200);
     let token = csrf(&page);
     stage.app.deny_with("U0CAROL", &stage.card, "not this month").await;

@@ -30,13 +30,13 @@ pub struct Next {
     pub signed: Signed,
 }
 
-/// How an ID token is signed.
+/// By whom an ID token is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signed {
-    ByTheProvider,
-    ByAnotherKey,
-    ByNobody,
-    ByTheClientSecret,
+    Provider,
+    AnotherKey,
+    Nobody,
+    ClientSecret,
 }
 
 struct Shared {
@@ -175,10 +175,10 @@ fn sign(shared: &Shared, next: &Next) -> String {
     let key = |key: &Key| EncodingKey::from_ec_der(&key.pkcs8);
     let signed = |alg, key: &EncodingKey| jsonwebtoken::encode(&header(alg), &next.claims, key).expect("a token");
     match next.signed {
-        Signed::ByTheProvider => signed(Algorithm::ES256, &key(&shared.keys[0])),
-        Signed::ByAnotherKey => signed(Algorithm::ES256, &key(&shared.keys[1])),
-        Signed::ByTheClientSecret => signed(Algorithm::HS256, &EncodingKey::from_secret(CLIENT_SECRET.as_bytes())),
-        Signed::ByNobody => {
+        Signed::Provider => signed(Algorithm::ES256, &key(&shared.keys[0])),
+        Signed::AnotherKey => signed(Algorithm::ES256, &key(&shared.keys[1])),
+        Signed::ClientSecret => signed(Algorithm::HS256, &EncodingKey::from_secret(CLIENT_SECRET.as_bytes())),
+        Signed::Nobody => {
             let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
             format!("{}.{}.", part(&json!({ "alg": "none", "typ": "JWT" })), part(&next.claims))
         }
