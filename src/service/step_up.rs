@@ -285,13 +285,10 @@ impl Service {
         session: &Session,
         now: Timestamp,
     ) -> Result<Result<Checked, (Option<Box<AccessRequest>>, Why)>, Error> {
-        let Some(button) = self.0.store.button_of_hash(&session.button).await? else {
+        let Some((button, request)) = self.0.store.clicked_hash(&session.button).await? else {
             return Ok(Err((None, Why::UnknownButton)));
         };
-        let Some(request) = self.0.store.request(&row.request).await? else {
-            return Ok(Err((None, Why::UnknownButton)));
-        };
-        let there = button.request == request.id
+        let there = button.request == row.request
             && button.shown_version == session.shown_version
             && button.channel == session.message.channel.as_str()
             && button.ts.as_ref().is_none_or(|ts| *ts == session.message.ts);
