@@ -19,6 +19,9 @@ const fn surface(name: &'static str, draw: fn(&Scene) -> Option<Value>) -> Surfa
     Surface { name, draw }
 }
 
+/// A link that the service makes.
+const LINK: &str = "https://countersign.example.com/step-up/0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+
 /// All of them.
 pub const SURFACES: &[Surface] = &[
     surface("card", |s| posted(&s.draw(cards::card))),
@@ -37,6 +40,7 @@ pub const SURFACES: &[Surface] = &[
     surface("plain card", |s| s.draw(|facts| posted(&plain::card(facts, &cards::card(facts))))),
     surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
     surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
+    surface("the way to sign in again", |s| view(s.draw(|facts| forms::step_up_view(LINK, facts)))),
     surface("everything in full", |s| view(s.draw(forms::details_view))),
     surface("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
 ];
