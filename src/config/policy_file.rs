@@ -46,7 +46,7 @@ fn read(root: Section<'_>, text: &str) -> Policy {
         version: PolicyVersion(sha256_hex(text.as_bytes())),
         approvers,
         resources,
-        rules,
+        rules: rules.into(),
         limits: limits(&root, &mut warnings),
         shared: root.read("shared", values::truth).unwrap_or(false),
         usual_channel: None,

@@ -17,13 +17,16 @@ use super::scope::{Scope, ScopeSet};
 mod check;
 mod condition;
 mod facts;
+mod guard;
 mod judge;
+mod rules;
 mod sum;
 #[cfg(test)]
 mod tests;
 
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
+pub use rules::Rules;
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub struct Policy {
     /// What scopes mean.
     pub resources: Vec<Resource>,
     /// The rules, in order.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// What protects people from being asked too often.
     pub limits: Limits,
     /// Whether one person may count for several requirements.
