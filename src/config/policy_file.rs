@@ -56,6 +56,10 @@ fn read(root: Section<'_>, text: &str) -> Policy {
     policy
 }
 
+/// What one might write to put an approver set into another. They would have to be kept from forming a circle, and
+/// nobody could see from a rule who decides.
+const NESTED: [&str; 5] = ["approvers", "sets", "members", "include", "includes"];
+
 fn approver_sets(section: &Section<'_>) -> BTreeMap<SetName, ApproverSet> {
     let mut sets = BTreeMap::new();
     for (key, set) in section.named_sections() {
@@ -67,7 +71,10 @@ fn approver_sets(section: &Section<'_>) -> BTreeMap<SetName, ApproverSet> {
         let someone = ["slack_users", "slack_groups"]
             .iter()
             .any(|key| set.value(key).and_then(|list| list.get_ref().as_array()).is_some_and(|list| !list.is_empty()));
-        if !someone {
+        let nested = NESTED.into_iter().find(|key| set.has(key));
+        if let Some(key) = nested {
+            set.wrong(key, "an approver set inside of an approver set", "slack_users and slack_groups: sets do not nest");
+        } else if !someone {
             set.wrong_here("an approver set with nobody in it", "slack_users, slack_groups, or both");
         }
         set.done();

@@ -5,6 +5,8 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the enums of CEL grow without us, and have a safe remainder")]
 
+use std::collections::BTreeSet;
+
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::parser::Expression;
 use cel::{Context, ExecutionError, Value};
@@ -94,6 +96,59 @@ fn name_exists(part: &Expression, bound: &[&str], names: &mut Names) -> Result<(
         Expr::Call(call) => function_exists(call),
         Expr::Struct(literal) => Err(ConditionError(format!("there is no type `{}`", literal.type_name))),
         Expr::Comprehension(_) | Expr::List(_) | Expr::Literal(_) | Expr::Map(_) | Expr::Unspecified => Ok(()),
+    }
+}
+
+/// Whether two expressions are equal: the numbers that the parser gave their parts do not count.
+pub(super) fn same(one: &Expression, other: &Expression) -> bool {
+    let (mut one, mut other) = (one.clone(), other.clone());
+    forget_numbers(&mut one);
+    forget_numbers(&mut other);
+    one == other
+}
+
+fn forget_numbers(part: &mut Expression) {
+    part.id = 0;
+    if let Expr::Map(map) = &mut part.expr {
+        map.entries.iter_mut().for_each(|entry| entry.id = 0);
+    }
+    parts_mut(&mut part.expr).into_iter().for_each(forget_numbers);
+}
+
+/// The facts that a condition reads, as they are written: `scope`, `client.id`, `context.ip`.
+pub(super) fn facts(condition: &Condition) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    collect_facts(condition.expression(), &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect_facts<'e>(part: &'e Expression, bound: &mut Vec<&'e str>, found: &mut BTreeSet<String>) {
+    if let Some(path) = path(part, bound) {
+        found.insert(path);
+        return;
+    }
+    if let Expr::Comprehension(looped) = &part.expr {
+        collect_facts(&looped.iter_range, bound, found);
+        let before = bound.len();
+        bound.push(&looped.iter_var);
+        bound.extend(looped.iter_var2.as_deref());
+        collect_facts(&looped.loop_step, bound, found);
+        bound.truncate(before);
+        return;
+    }
+    for inner in parts(&part.expr) {
+        collect_facts(inner, bound, found);
+    }
+}
+
+/// A variable, or members of one.
+fn path(part: &Expression, bound: &[&str]) -> Option<String> {
+    match &part.expr {
+        Expr::Ident(name) => {
+            (VARIABLES.contains(&name.as_str()) && !bound.contains(&name.as_str())).then(|| name.clone())
+        }
+        Expr::Select(select) => Some(format!("{}.{}", path(&select.operand, bound)?, select.field)),
+        _ => None,
     }
 }
 

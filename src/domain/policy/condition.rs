@@ -81,6 +81,14 @@ impl Condition {
         Ok(condition)
     }
 
+    /// Compiles a part of a condition that was compiled before; it may be of any type.
+    pub(super) fn part(source: &str) -> Result<Self, ConditionError> {
+        let program = ENVIRONMENT.compile(source).map_err(|errors| ConditionError(not_cel(&errors)))?;
+        let mut expression = program.expression().clone();
+        let names = check::names(&expression)?;
+        Self::prepare(source, &mut expression, names)
+    }
+
     fn prepare(source: &str, expression: &mut Expression, names: Names) -> Result<Self, ConditionError> {
         let guard = Guard::of(expression);
         let patterns = check::take_patterns(expression)?;
@@ -107,6 +115,12 @@ impl Condition {
         &self.guard
     }
 
+    /// Whether it is the same expression as another, blanks and comments apart.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        let patterns = |of: &Self| of.patterns.iter().map(|pattern| pattern.0.as_str().to_owned()).collect::<Vec<_>>();
+        patterns(self) == patterns(other) && check::same(&self.expression, &other.expression)
+    }
+
     /// Whether it wants to know what came for the first time.
     pub(super) fn asks_first_time(&self) -> bool {
         self.names.contains("first_time")
@@ -122,6 +136,11 @@ impl Condition {
             Ok(_) => Err("it is neither true nor false".to_owned()),
             Err(error) => Err(in_words(&error)),
         }
+    }
+
+    /// Its value, of whatever type; none where it has none.
+    pub(super) fn value(&self, context: &Context<'_, '_>) -> Option<Value> {
+        self.value_of(&self.expression, context).ok()
     }
 
     /// The value of a part of it.

@@ -1,15 +1,16 @@
 //! What must hold for a condition to be true, told without evaluating it: a rule whose guard fails is skipped.
 //!
-//! A guard is derived from the condition once. It may say "perhaps" as often as it likes, but where it says
-//! "surely false", plain evaluation gives exactly `false`, never an error. That is so because
+//! A guard is derived from the condition once. It may say "perhaps" as often as it likes, but where it says that
+//! the condition is true or false, plain evaluation gives exactly that, never an error. That is so because
 //!
 //! 1. an atom is only made of what always has a value and always is a text: `scope`, `hook`, `grant_type`, the
 //!    members of `client` and `subject`; compared with texts that are written out. CEL answers it with `true` or
-//!    `false` and nothing else. `has(context.key)` is `false`, and nothing else, where the key is absent.
+//!    `false` and nothing else. So it does with `has(context.key)`, because `context` always is a map.
 //! 2. `a && b` is exactly `false` as soon as one side is: CEL absorbs whatever the other one is, an error, or no
-//!    boolean at all. So a conjunction is surely false where any of its parts is.
-//! 3. `a || b` is exactly `false` where both sides are. So a disjunction is surely false where all of its parts are.
-//! 4. Everything else is "perhaps": other calls, macros, and what stands inside of them (where `scope` may be
+//!    boolean at all. It is `true` where both sides are.
+//! 3. `a || b` is exactly `true` as soon as one side is, in the same way, and `false` where both sides are.
+//! 4. `!a` is the opposite of what `a` is known to be.
+//! 5. Everything else is "perhaps": other calls, macros, and what stands inside of them (where `scope` may be
 //!    another name), and an atom that no value is known for.
 //!
 //! `tests/guards.rs` compares both readings on random policies and requests.
@@ -28,22 +29,15 @@ use crate::domain::token_request::TokenRequest;
 pub(super) enum Guard {
     /// Nothing that could be told cheaply.
     Perhaps,
-    /// Nothing can make it true.
-    Never,
-    /// A text passes a test, or (`wanted` false) fails it.
-    Text {
-        /// Which text.
-        fact: Fact,
-        /// The test.
-        test: Test,
-        /// Its result in a request for which the condition is true.
-        wanted: bool,
-    },
+    /// A text passes a test.
+    Text(Fact, Test),
     /// `context` has this key.
     Has(String),
-    /// All of these.
+    /// The opposite.
+    Not(Box<Guard>),
+    /// All of these; of none of them: true.
     All(Vec<Guard>),
-    /// At least one of these.
+    /// At least one of these; of none of them: false.
     AnyOf(Vec<Guard>),
 }
 
@@ -93,7 +87,8 @@ impl Guard {
     pub(super) fn of(expression: &Expression) -> Self {
         match &expression.expr {
             Expr::Call(call) => call_guard(call),
-            Expr::Literal(LiteralValue::Boolean(truth)) if !truth.inner() => Self::Never,
+            Expr::Literal(LiteralValue::Boolean(truth)) if *truth.inner() => Self::All(Vec::new()),
+            Expr::Literal(LiteralValue::Boolean(_)) => Self::AnyOf(Vec::new()),
             Expr::Select(select) if select.test => match &select.operand.expr {
                 Expr::Ident(name) if name == "context" => Self::Has(select.field.clone()),
                 _ => Self::Perhaps,
@@ -102,26 +97,28 @@ impl Guard {
         }
     }
 
+    /// What the condition is, where what is known decides that; none means perhaps.
+    pub(super) fn truth(&self, known: Known<'_>) -> Option<bool> {
+        match self {
+            Self::Perhaps => None,
+            Self::Text(fact, test) => fact.text(known).map(|text| test.passes(text)),
+            Self::Has(key) => known.asked.map(|asked| asked.context.contains_key(key)),
+            Self::Not(inner) => inner.truth(known).map(|truth| !truth),
+            Self::All(parts) => decided(parts, known, false),
+            Self::AnyOf(parts) => decided(parts, known, true),
+        }
+    }
+
     /// Whether the condition is exactly `false`, whatever is not known.
     pub(super) fn is_surely_false(&self, known: Known<'_>) -> bool {
-        match self {
-            Self::Perhaps => false,
-            Self::Never => true,
-            Self::Text { fact, test, wanted } => fact.text(known).is_some_and(|text| test.passes(text) != *wanted),
-            Self::Has(key) => known.asked.is_some_and(|asked| !asked.context.contains_key(key)),
-            Self::All(parts) => parts.iter().any(|part| part.is_surely_false(known)),
-            Self::AnyOf(parts) => parts.iter().all(|part| part.is_surely_false(known)),
-        }
+        self.truth(known) == Some(false)
     }
 
     /// The only scopes for which the condition can be true, where they can be counted.
     pub(super) fn scopes(&self) -> Option<BTreeSet<&str>> {
         match self {
-            Self::Never => Some(BTreeSet::new()),
-            Self::Text { fact: Fact::Scope, test: Test::OneOf(scopes), wanted: true } => {
-                Some(scopes.iter().map(String::as_str).collect())
-            }
-            Self::Perhaps | Self::Text { .. } | Self::Has(_) => None,
+            Self::Text(Fact::Scope, Test::OneOf(scopes)) => Some(scopes.iter().map(String::as_str).collect()),
+            Self::Perhaps | Self::Text(..) | Self::Has(_) | Self::Not(_) => None,
             Self::All(parts) => {
                 let mut counted = parts.iter().filter_map(Self::scopes);
                 let first = counted.next()?;
@@ -133,6 +130,31 @@ impl Guard {
             }
         }
     }
+
+    /// Whether `self` being true makes `other` true. Told for single texts only; "no" may mean "not known".
+    pub(super) fn implies(&self, other: &Self) -> bool {
+        let (Self::Text(mine, test), Self::Text(theirs, tested)) = (self, other) else { return false };
+        mine == theirs
+            && match (test, tested) {
+                (Test::OneOf(all), _) => all.iter().all(|text| tested.passes(text)),
+                (Test::StartsWith(long), Test::StartsWith(short)) => long.starts_with(short.as_str()),
+                (Test::EndsWith(long), Test::EndsWith(short)) => long.ends_with(short.as_str()),
+                (Test::StartsWith(_) | Test::EndsWith(_), _) => false,
+            }
+    }
+}
+
+/// One part that is `decisive` decides the whole; without one, all must be known.
+fn decided(parts: &[Guard], known: Known<'_>, decisive: bool) -> Option<bool> {
+    let mut all_known = true;
+    for part in parts {
+        match part.truth(known) {
+            Some(truth) if truth == decisive => return Some(decisive),
+            Some(_) => {}
+            None => all_known = false,
+        }
+    }
+    all_known.then_some(!decisive)
 }
 
 impl Fact {
@@ -189,13 +211,9 @@ fn call_guard(call: &CallExpr) -> Guard {
     match (call.func_name.as_str(), call.target.as_deref(), call.args.as_slice()) {
         (operators::LOGICAL_AND, None, [left, right]) => Guard::All(joined([left, right], operators::LOGICAL_AND)),
         (operators::LOGICAL_OR, None, [left, right]) => Guard::AnyOf(joined([left, right], operators::LOGICAL_OR)),
-        (operators::LOGICAL_NOT, None, [inner]) => match Guard::of(inner) {
-            Guard::Text { fact, test, wanted } => Guard::Text { fact, test, wanted: !wanted },
-            // What is surely false inside is surely true outside, and that is no guard.
-            Guard::Perhaps | Guard::Never | Guard::Has(_) | Guard::All(_) | Guard::AnyOf(_) => Guard::Perhaps,
-        },
-        (operators::EQUALS, None, [left, right]) => equality(left, right, true),
-        (operators::NOT_EQUALS, None, [left, right]) => equality(left, right, false),
+        (operators::LOGICAL_NOT, None, [inner]) => Guard::Not(Box::new(Guard::of(inner))),
+        (operators::EQUALS, None, [left, right]) => equality(left, right),
+        (operators::NOT_EQUALS, None, [left, right]) => Guard::Not(Box::new(equality(left, right))),
         (operators::IN, None, [left, right]) => one_of(left, right).unwrap_or(Guard::Perhaps),
         ("startsWith", Some(target), [start]) => affix(target, start, Test::StartsWith),
         ("endsWith", Some(target), [end]) => affix(target, end, Test::EndsWith),
@@ -215,24 +233,21 @@ fn joined(operands: [&Expression; 2], operator: &str) -> Vec<Guard> {
     operands.into_iter().flat_map(chained).collect()
 }
 
-fn equality(left: &Expression, right: &Expression, wanted: bool) -> Guard {
+fn equality(left: &Expression, right: &Expression) -> Guard {
     let sides = [(left, right), (right, left)];
     let found = sides.into_iter().find_map(|(fact, text)| Some((Fact::read_by(fact)?, literal(text)?)));
-    match found {
-        Some((fact, text)) => Guard::Text { fact, test: Test::OneOf([text].into()), wanted },
-        None => Guard::Perhaps,
-    }
+    found.map_or(Guard::Perhaps, |(fact, text)| Guard::Text(fact, Test::OneOf([text].into())))
 }
 
 fn one_of(left: &Expression, right: &Expression) -> Option<Guard> {
     let Expr::List(list) = &right.expr else { return None };
     let texts: Option<BTreeSet<String>> = list.elements.iter().map(literal).collect();
-    Some(Guard::Text { fact: Fact::read_by(left)?, test: Test::OneOf(texts?), wanted: true })
+    Some(Guard::Text(Fact::read_by(left)?, Test::OneOf(texts?)))
 }
 
 fn affix(target: &Expression, text: &Expression, test: fn(String) -> Test) -> Guard {
     match (Fact::read_by(target), literal(text)) {
-        (Some(fact), Some(text)) => Guard::Text { fact, test: test(text), wanted: true },
+        (Some(fact), Some(text)) => Guard::Text(fact, test(text)),
         _ => Guard::Perhaps,
     }
 }

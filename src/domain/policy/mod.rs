@@ -16,16 +16,21 @@ use super::scope::{Scope, ScopeSet};
 
 mod check;
 mod condition;
+mod explain;
 mod facts;
 mod guard;
 mod judge;
+mod lint;
 mod rules;
+mod spelling;
 mod sum;
 #[cfg(test)]
 mod tests;
 
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
+pub use explain::{Explained, Passed, Seen};
+pub use lint::{Finding, Weight};
 pub use rules::Rules;
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.
