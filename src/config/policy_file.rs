@@ -8,12 +8,14 @@ use super::reader::{ConfigErrors, Findings, Section};
 use super::{rule_file, values};
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::{HookName, SetName, SlackGroupId, SlackUserId};
-use crate::domain::policy::{ApproverSet, Limits, Policy, PolicyVersion, Resource, Risk, Rule, ScopeText};
+use crate::domain::policy::{ApproverSet, Limits, Partial, Policy, PolicyVersion, Resource, Risk, Rule, ScopeText};
 use crate::domain::scope::Scope;
 
 /// The words for a risk.
 pub(super) const RISKS: [(&str, Risk); 4] =
     [("low", Risk::Low), ("medium", Risk::Medium), ("high", Risk::High), ("critical", Risk::Critical)];
+
+const PARTIALS: [(&str, Partial); 2] = [("hold", Partial::Hold), ("issue", Partial::Issue)];
 
 /// How long a denial refuses unless the policy says otherwise, in seconds.
 const DENIAL_COOLDOWN: u64 = 10 * 60;
@@ -49,6 +51,7 @@ fn read(root: Section<'_>, text: &str) -> Policy {
         rules: rules.into(),
         limits: limits(&root, &mut warnings),
         shared: root.read("shared", values::truth).unwrap_or(false),
+        partial: root.read("partial", |v| values::one_of(v, &PARTIALS)).unwrap_or_default(),
         usual_channel: None,
         warnings,
     };

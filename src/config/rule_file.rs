@@ -10,8 +10,8 @@ use super::reader::Section;
 use super::values;
 use crate::domain::ids::{SetName, SlackChannelId};
 use crate::domain::policy::{
-    ApproverSet, Ask, Bounds, Ceremony, Condition, LONGEST, Outcome, ReasonRule, Requirement, Rule, Use, Uses,
-    compile_pattern,
+    ApproverSet, Ask, Bounds, Ceremony, Condition, LONGEST, Mode, Notify, NotifyBy, OnDeactivation, Outcome,
+    ReasonRule, Reminder, Requirement, Rule, SelfApproval, Use, Uses, compile_pattern,
 };
 use crate::domain::scope::ScopeSet;
 
@@ -26,6 +26,14 @@ const CEREMONIES: [(&str, Ceremony); 4] = [
     ("match", Ceremony::Match),
     ("step_up", Ceremony::StepUp),
 ];
+/// The words for how a rule or a hook is enforced.
+pub(super) const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
+const SELF_APPROVALS: [(&str, SelfApproval); 3] =
+    [("never", SelfApproval::Never), ("with_reason", SelfApproval::WithReason), ("allowed", SelfApproval::Allowed)];
+const NOTIFY_BY: [(&str, NotifyBy); 3] =
+    [("channel", NotifyBy::Channel), ("direct", NotifyBy::Direct), ("both", NotifyBy::Both)];
+const ON_DEACTIVATION: [(&str, OnDeactivation); 2] =
+    [("keep", OnDeactivation::Keep), ("revoke", OnDeactivation::Revoke)];
 const A_LIFETIME: &str = "how long access may last, like \"2h\"";
 
 type Sets = BTreeMap<SetName, ApproverSet>;
@@ -44,8 +52,9 @@ pub(super) fn read(section: Section<'_>, sets: &Sets, warnings: &mut Vec<String>
     let mut reading = Reading { name: name.as_deref().unwrap_or_default(), sets, warnings, pattern: None };
     let outcome = reading.outcome(&section);
     let reason_pattern = reading.pattern;
+    let mode = section.read("mode", |v| values::one_of(v, &MODES)).unwrap_or_default();
     section.done();
-    Some(Rule { name: name?, when: when?, outcome: outcome?, reason_pattern })
+    Some(Rule { name: name?, when: when?, outcome: outcome?, reason_pattern, mode })
 }
 
 fn condition(section: &Section<'_>, purpose: Use) -> Option<Condition> {
@@ -89,9 +98,14 @@ impl Reading<'_> {
             }
             return None;
         }
-        let mut requirements = Vec::new();
+        let mut requirements: Vec<Requirement> = Vec::new();
         for one in section.sections("ask_all", "") {
-            requirements.extend(self.requirement(&one));
+            let Some(wanted) = self.requirement(&one) else { continue };
+            // The same sets twice want that many people more: inside of one rule they are distinct.
+            match requirements.iter_mut().find(|known| known.approvers == wanted.approvers) {
+                Some(known) => known.count = known.count.saturating_add(wanted.count.get()),
+                None => requirements.push(wanted),
+            }
             one.done();
         }
         let Some(limits) = limits else {
@@ -100,8 +114,11 @@ impl Reading<'_> {
         };
         let terms = self.terms(&limits);
         limits.done();
-        let unenforced = Some(self.not_yet("`ask_all`, several groups that must agree together"));
-        Some(Outcome::Ask(Arc::new(Ask { requirements, unenforced, ..terms? })))
+        if requirements.is_empty() {
+            section.wrong("ask_all", "nobody who must agree", "at least one table with approvers and approvals");
+            return None;
+        }
+        Some(Outcome::Ask(Arc::new(Ask { requirements, ..terms? })))
     }
 
     /// What an ask says besides who must agree.
@@ -120,7 +137,18 @@ impl Reading<'_> {
         };
         let reason = section.section("reason").map(|reason| self.reason(reason));
         let channel = section.read("channel", |v| values::name(v, |t| SlackChannelId::parse(t)));
-        let notify_later = self.notify_later(section);
+        let self_approval = section.read("self_approval", |v| values::one_of(v, &SELF_APPROVALS)).unwrap_or_default();
+        let unenforced = match self_approval {
+            SelfApproval::Never => unenforced,
+            SelfApproval::WithReason | SelfApproval::Allowed => {
+                unenforced.or_else(|| Some(self.not_yet("`self_approval`")))
+            }
+        };
+        let reminders = self.reminders(section, decide_within);
+        let notify = section.section("notify").map(|notify| self.notify(notify)).unwrap_or_default();
+        let on_deactivation =
+            section.read("on_deactivation", |v| values::one_of(v, &ON_DEACTIVATION)).unwrap_or_default();
+        let on_behalf = section.read("on_behalf", values::truth).unwrap_or(false);
         let bounds = Bounds { max_duration: max_duration?, max_token_lifetime, collect_within, uses };
         Some(Ask {
             requirements: Vec::new(),
@@ -129,7 +157,11 @@ impl Reading<'_> {
             ceremony,
             reason,
             channel,
-            notify_later,
+            self_approval,
+            reminders,
+            notify,
+            on_deactivation,
+            on_behalf,
             unenforced,
         })
     }
@@ -184,24 +216,43 @@ impl Reading<'_> {
         ReasonRule { required, matches, says }
     }
 
-    /// Reminders and escalations: conveniences, which nothing acts upon yet.
-    fn notify_later(&mut self, section: &Section<'_>) -> bool {
-        let remind = section.read("remind_after", values::seconds).is_some();
-        let escalations = section.sections("escalate", "");
-        let escalate = !escalations.is_empty();
-        for one in escalations {
-            one.need("after", "when to tell more people, like \"20m\"", values::seconds);
+    /// When somebody is told that nobody has decided yet: those who were asked, or others.
+    fn reminders(&mut self, section: &Section<'_>, decide_within: u64) -> Vec<Reminder> {
+        const BEFORE_THE_END: &str = "a time before the request expires (decide_within)";
+        let mut all = Vec::new();
+        if let Some(after) = section.read("remind_after", values::seconds) {
+            if after >= decide_within {
+                section.wrong("remind_after", &format!("{after} s"), BEFORE_THE_END);
+            }
+            all.push(Reminder { after, to: Vec::new() });
+        }
+        for one in section.sections("escalate", "") {
+            let after = one.need("after", "when to tell more people, like \"20m\"", values::seconds);
             one.missing("to", "a list of approver sets");
-            self.known_sets(&one, "to");
+            let to = self.known_sets(&one, "to");
+            if after.is_some_and(|after| after >= decide_within) {
+                one.wrong("after", "a later time", BEFORE_THE_END);
+            }
+            if one.value("to").and_then(|v| v.get_ref().as_array()).is_some_and(|list| list.is_empty()) {
+                one.wrong("to", "an empty list", "a list of approver sets");
+            }
+            all.extend(after.map(|after| Reminder { after, to }));
             one.done();
         }
-        for (named, key, what) in [(remind, "remind_after", "reminded"), (escalate, "escalate", "told")] {
-            if named {
-                let rule = self.name;
-                self.warnings.push(format!("Rule `{rule}`: {key} is not there yet: nobody is {what} later."));
-            }
+        if !all.is_empty() {
+            let rule = self.name;
+            self.warnings.push(format!("Rule `{rule}`: nobody is reminded yet when nobody decides."));
         }
-        remind || escalate
+        all.sort();
+        all
+    }
+
+    /// Who hears of a new card, apart from who may decide.
+    fn notify(&self, section: Section<'_>) -> Notify {
+        let to = self.known_sets(&section, "to");
+        let by = section.read("by", |v| values::one_of(v, &NOTIFY_BY)).unwrap_or_default();
+        section.done();
+        Notify { to, by }
     }
 
     fn break_glass(&mut self, section: Section<'_>) -> Option<Outcome> {

@@ -144,7 +144,7 @@ impl Service {
         match &ruling {
             Ruling::Refused(_) => Ok(Look::Again),
             Ruling::Allowed(terms) => self.allow(&policy, call, terms, now).await,
-            Ruling::Asked(question) => self.open(&policy, hook, call, question, now).await,
+            Ruling::Asked(question) => Box::pin(self.open(&policy, hook, call, question, now)).await,
         }
     }
 

@@ -19,7 +19,8 @@ use crate::domain::grant::Grant;
 use crate::domain::identity::{Principal, Voter};
 use crate::domain::ids::{GrantId, RequestId, SetName, SlackChannelId, SlackUserId};
 use crate::domain::policy::{
-    Bounds, Ceremony, PolicyVersion, Question, Refused, Requirement, Risk, ScopeText, Terms, Uses,
+    Bounds, Ceremony, Notify, OnDeactivation, PolicyVersion, Question, Refused, Requirement, Risk, ScopeText,
+    SelfApproval, Terms, Uses,
 };
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token_request::TokenRequest;
@@ -105,6 +106,10 @@ fn open(asked: TokenRequest, set_lifetime: bool, rule: &str) -> AccessRequest {
         channels: vec![],
         asked: scopes.clone(),
         not_now: None,
+        self_approval: SelfApproval::Never,
+        reminders: Vec::new(),
+        notify: Notify::default(),
+        on_deactivation: OnDeactivation::Keep,
     };
     let id = RequestId::parse(format!("req_{}", "0a".repeat(16))).unwrap();
     let server = ServerAbilities { narrow_scope: true, set_lifetime, revoke: false };

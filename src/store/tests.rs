@@ -12,7 +12,9 @@ use crate::domain::access_request::{AccessRequest, MessageRef, ServerAbilities, 
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, after};
 use crate::domain::ids::{GrantId, RequestId, SlackChannelId};
-use crate::domain::policy::{Bounds, Ceremony, PolicyVersion, Question, Terms, Uses};
+use crate::domain::policy::{
+    Bounds, Ceremony, Notify, OnDeactivation, PolicyVersion, Question, SelfApproval, Terms, Uses,
+};
 use crate::domain::token_request::TokenRequest;
 
 struct World {
@@ -63,6 +65,10 @@ fn request(number: u32, subject: &str) -> AccessRequest {
         channels: Vec::new(),
         asked: asked(subject).scopes,
         not_now: None,
+        self_approval: SelfApproval::Never,
+        reminders: Vec::new(),
+        notify: Notify::default(),
+        on_deactivation: OnDeactivation::Keep,
     };
     let server = ServerAbilities { narrow_scope: true, set_lifetime: true, revoke: false };
     let id = RequestId::parse(format!("req_{number:032x}")).unwrap();

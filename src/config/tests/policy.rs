@@ -197,7 +197,6 @@ cards_per_approver_per_hour = 30
 fn what_later_versions_bring_is_read_and_refuses_what_falls_under_it() {
     let policy = policy_file::parse("policy.toml", LATER).unwrap();
     for (scope, told) in [
-        ("together", "The rule `together` needs `ask_all`"),
         ("typed", "The rule `typed` needs the ceremony `match`"),
         ("again", "The rule `again` needs the ceremony `step_up`"),
         ("glass", "The rule `glass` needs break-glass"),
@@ -221,11 +220,26 @@ fn what_later_versions_bring_is_read_and_refuses_what_falls_under_it() {
 #[test]
 fn conveniences_that_are_not_there_yet_are_named_in_warnings_and_refuse_nothing() {
     let policy = policy_file::parse("policy.toml", LATER).unwrap();
-    for told in ["Rule `later`: remind_after", "Rule `later`: escalate", "limits.cards_per_approver_per_hour"] {
+    for told in ["Rule `later`: nobody is reminded", "limits.cards_per_approver_per_hour"] {
         assert!(policy.warnings.iter().any(|warning| warning.starts_with(told)), "{told}: {:?}", policy.warnings);
     }
     let Some(Outcome::Ask(ask)) = policy.rules.last().map(|rule| &rule.outcome) else { panic!("not an ask") };
-    assert_eq!((ask.notify_later, &ask.unenforced), (true, &None));
+    let told = [(300, 0), (540, 1)];
+    assert_eq!(ask.reminders.iter().map(|reminder| (reminder.after, reminder.to.len())).collect::<Vec<_>>(), told);
+    assert_eq!(ask.unenforced, None);
+}
+
+#[test]
+fn the_same_set_twice_in_one_ask_all_wants_that_many_more_people() {
+    let twice = with(
+        LATER,
+        "{ approvers = [\"b\"], approvals = 1 }]",
+        "{ approvers = [\"b\"], approvals = 1 }, { approvers = [\"b\"], approvals = 2 }]",
+    );
+    let policy = policy_file::parse("policy.toml", &twice).unwrap();
+    let Outcome::Ask(ask) = &policy.rules[0].outcome else { panic!("not an ask") };
+    let wanted: Vec<(&str, u8)> = ask.requirements.iter().map(|r| (r.approvers[0].as_str(), r.count.get())).collect();
+    assert_eq!((wanted, &ask.unenforced), (vec![("a", 1), ("b", 3)], &None));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{HookName, SetName, SlackChannelId, SlackGroupId, SlackUserId};
 use super::scope::{Scope, ScopeSet};
 
+mod ask;
 mod check;
 mod condition;
 mod explain;
@@ -27,6 +28,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfApproval};
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
 pub use explain::{Explained, Passed, Seen};
@@ -48,6 +50,8 @@ pub struct Policy {
     pub limits: Limits,
     /// Whether one person may count for several requirements.
     pub shared: bool,
+    /// What becomes of allowed scopes beside asked ones.
+    pub partial: Partial,
     /// The channel of all rules that name none. Needed only where a request falls under rules of both kinds.
     pub usual_channel: Option<SlackChannelId>,
     /// What the file asks for and this version does not do; none of it makes anything less safe.
@@ -65,6 +69,30 @@ pub struct Rule {
     pub outcome: Outcome,
     /// The compiled pattern of the [`ReasonRule`] in an *ask*.
     pub reason_pattern: Option<Regex>,
+    /// Whether it is enforced.
+    pub mode: Mode,
+}
+
+/// Whether a rule or a hook is enforced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It decides.
+    #[default]
+    Enforce,
+    /// What it would have decided is only recorded; the server issues as it would without us.
+    Observe,
+}
+
+/// What becomes of the scopes that a rule allows when others of the same token request must be asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Partial {
+    /// All of them wait for the people.
+    #[default]
+    Hold,
+    /// A server that can narrow issues the allowed ones now.
+    Issue,
 }
 
 /// Ten years (of 365.25 days) in seconds: the longest time that a policy may name, and what stands for "no
@@ -208,38 +236,6 @@ pub enum Outcome {
     Ask(Arc<Ask>),
 }
 
-/// What an *ask* rule demands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ask {
-    /// Who must agree. `scopes` stays empty here and is filled in by the sum.
-    pub requirements: Vec<Requirement>,
-    /// What the grant may be.
-    pub bounds: Bounds,
-    /// How long people have, in seconds.
-    pub decide_within: u64,
-    /// How sure we must be.
-    pub ceremony: Ceremony,
-    /// What the reason must be, if anything.
-    pub reason: Option<ReasonRule>,
-    /// Where the card goes, unless to the usual channel.
-    pub channel: Option<SlackChannelId>,
-    /// People who are told when nobody decides, and after how long (in seconds): not yet acted upon.
-    pub notify_later: bool,
-    /// What this rule needs and this version does not enforce yet, in words: refuses the request.
-    pub unenforced: Option<String>,
-}
-
-/// What a reason must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReasonRule {
-    /// Whether one must be given at all.
-    pub required: bool,
-    /// A pattern that must be found in it.
-    pub matches: Option<String>,
-    /// What to tell those who did not give one.
-    pub says: String,
-}
-
 /// The sum over all scopes of a token request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ruling {
@@ -290,6 +286,18 @@ pub struct Question {
     pub channels: Vec<SlackChannelId>,
     /// The scopes that had to be asked about: what a denial cools down.
     pub asked: ScopeSet,
+    /// Whether whoever asked may decide: the strictest of all rules.
+    #[serde(default)]
+    pub self_approval: SelfApproval,
+    /// Who is told again when nobody decides, and after how long, in order of time.
+    #[serde(default)]
+    pub reminders: Vec<Reminder>,
+    /// Who is told of the card beside the channel.
+    #[serde(default)]
+    pub notify: Notify,
+    /// What becomes of the grant when somebody's account is deactivated: the strictest of all rules.
+    #[serde(default)]
+    pub on_deactivation: OnDeactivation,
     /// Why no access request may be opened although the policy would ask: a missing reason, or something
     /// that this version does not enforce yet. Standing grants are not touched by it.
     pub not_now: Option<Refused>,

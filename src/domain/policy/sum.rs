@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Ask, Bounds, Ceremony, Judged, LONGEST, Outcome, Policy, Question, Refused, Requirement, Resource, Risk, Rule,
-    Ruling, ScopeText, Terms, Uses,
+    Ask, Bounds, Ceremony, Judged, LONGEST, Notify, NotifyBy, Outcome, Policy, Question, Refused, Requirement,
+    Resource, Risk, Rule, Ruling, ScopeText, Terms, Uses,
 };
-use crate::domain::ids::SlackChannelId;
+use crate::domain::ids::{SetName, SlackChannelId};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token_request::TokenRequest;
 
@@ -65,6 +65,14 @@ impl Policy {
             ceremony: asks().map(|ask| ask.ceremony).max().unwrap_or(Ceremony::Click),
             channels: self.channels(asking),
             asked: asking.iter().map(|one| one.scope.clone()).collect(),
+            self_approval: asks().map(|ask| ask.self_approval).min().unwrap_or_default(),
+            reminders: asks()
+                .flat_map(|ask| ask.reminders.iter().cloned())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+            notify: notify(asks()),
+            on_deactivation: asks().map(|ask| ask.on_deactivation).max().unwrap_or_default(),
             not_now: asking.iter().find_map(|one| self.not_now(asked, one)),
         }
     }
@@ -154,6 +162,22 @@ fn requirements(asking: &[Asking<'_>]) -> Vec<Requirement> {
         }
     }
     all
+}
+
+/// Everybody whom any rule wants told, in the way that reaches the most.
+fn notify<'a>(asks: impl Iterator<Item = &'a Arc<Ask>> + Clone) -> Notify {
+    let by = asks.clone().map(|ask| ask.notify.by).reduce(|a, b| if a == b { a } else { NotifyBy::Both });
+    // A rule that names nobody means its own approvers, who must not get lost beside the names of another.
+    let named = asks.clone().any(|ask| !ask.notify.to.is_empty());
+    let of = |ask: &'a Arc<Ask>| -> Vec<&'a SetName> {
+        if ask.notify.to.is_empty() {
+            ask.requirements.iter().flat_map(|requirement| &requirement.approvers).collect()
+        } else {
+            ask.notify.to.iter().collect()
+        }
+    };
+    let to: BTreeSet<&SetName> = if named { asks.flat_map(of).collect() } else { BTreeSet::new() };
+    Notify { to: to.into_iter().cloned().collect(), by: by.unwrap_or_default() }
 }
 
 fn missing_reason(asked: &TokenRequest, one: &Asking<'_>) -> Option<String> {

@@ -36,7 +36,11 @@ fn ask(sets: &[&str], people: u8) -> Ask {
         ceremony: Ceremony::Click,
         reason: None,
         channel: None,
-        notify_later: false,
+        self_approval: SelfApproval::Never,
+        reminders: Vec::new(),
+        notify: Notify::default(),
+        on_deactivation: OnDeactivation::Keep,
+        on_behalf: false,
         unenforced: None,
     }
 }
@@ -54,7 +58,7 @@ fn policy(rules: Vec<(&str, &str, Outcome)>) -> Policy {
             Outcome::Allow(_) | Outcome::Deny(_) => None,
         };
         let reason_pattern = pattern.map(|pattern| compile_pattern(&pattern).unwrap());
-        Rule { name: name.to_owned(), when, outcome, reason_pattern }
+        Rule { name: name.to_owned(), when, outcome, reason_pattern, mode: Mode::Enforce }
     };
     Policy {
         version: PolicyVersion("v1".to_owned()),
@@ -68,6 +72,7 @@ fn policy(rules: Vec<(&str, &str, Outcome)>) -> Policy {
             denial_cooldown: 600,
         },
         shared: false,
+        partial: Partial::Hold,
         usual_channel: None,
         warnings: Vec::new(),
     }

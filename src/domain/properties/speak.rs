@@ -11,7 +11,9 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{MessageRef, ServerAbilities};
 use crate::domain::identity::{Principal, Voter};
 use crate::domain::ids::{GrantId, HookName, RequestId, SetName, SlackChannelId, SlackUserId};
-use crate::domain::policy::{Bounds, Ceremony, PolicyVersion, Question, Refused, Requirement, Terms, Uses};
+use crate::domain::policy::{
+    Bounds, Ceremony, Notify, OnDeactivation, PolicyVersion, Question, Refused, Requirement, SelfApproval, Terms, Uses,
+};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token_request::{Client, Subject, SubjectKind, TokenRequest};
 
@@ -116,6 +118,10 @@ pub fn question(plan: &Plan, wish: &Wish) -> Question {
         ceremony: Ceremony::Click,
         channels: Vec::new(),
         not_now: None,
+        self_approval: SelfApproval::Never,
+        reminders: Vec::new(),
+        notify: Notify::default(),
+        on_deactivation: OnDeactivation::Keep,
     }
 }
 

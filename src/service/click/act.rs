@@ -1,0 +1,156 @@
+//! What a click that passed the checks leads to.
+
+use serde_json::json;
+
+use super::{Acted, Carried, Checked, Why};
+use crate::domain::Timestamp;
+use crate::domain::access_request::{AccessRequest, Ballot, Choice, Event, MessageRef, Refusal, State, Status};
+use crate::domain::audit::Actor;
+use crate::domain::grant::{Grant, NotIssued};
+use crate::domain::identity::{Principal, Voter};
+use crate::domain::ids::RequestId;
+use crate::domain::policy::Ceremony;
+use crate::domain::token_request::SubjectKind;
+use crate::service::{CONFLICTS_MAX, Error, Service, fresh_grant_id};
+use crate::slack::click::Press;
+use crate::slack::forms;
+use crate::store::{Change, Commit, Delivery, Outcome};
+
+impl Service {
+    pub(super) async fn approve(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
+        if checked.request.question.ceremony > Ceremony::Confirm {
+            return Ok(Err((Some(Box::new(checked.request)), Why::NotEnforced)));
+        }
+        self.vote(checked, Choice::Approve, now).await
+    }
+
+    pub(super) async fn deny(&self, checked: Checked, reason: String, now: Timestamp) -> Result<Acted, Error> {
+        let cooldown = self.policy().limits.denial_cooldown;
+        self.vote(checked, Choice::Deny { reason, cooldown }, now).await
+    }
+
+    async fn vote(&self, checked: Checked, choice: Choice, now: Timestamp) -> Result<Acted, Error> {
+        let Checked { mut request, button, message, voter } = checked;
+        for _ in 0..CONFLICTS_MAX {
+            let ballot = Ballot {
+                voter: voter.clone(),
+                choice: choice.clone(),
+                shown_version: button.shown_version,
+                message: message.clone(),
+                policy: self.policy().version.clone(),
+                grant_id: fresh_grant_id()?,
+            };
+            let step = match request.apply(Event::Voted(Box::new(ballot)), now) {
+                Ok(step) => step,
+                Err(refusal) => return Ok(Err((Some(Box::new(request)), Why::Refused(refusal)))),
+            };
+            let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
+            commit.vote =
+                (step.next.votes.len() > request.votes.len()).then(|| step.next.votes.last().cloned()).flatten();
+            commit.bind = Some((button.hash.clone(), message.clone()));
+            commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
+            match self.0.store.commit(commit, now).await? {
+                Outcome::Done => {
+                    self.tell(Some(&request.id));
+                    return Ok(Ok(()));
+                }
+                Outcome::Conflict => match self.0.store.request(&request.id).await? {
+                    Some(again) if again.version != request.version => request = again,
+                    // Not the request but the button was taken: another message was clicked first.
+                    Some(same) => return Ok(Err((Some(Box::new(same)), Why::OtherMessage))),
+                    None => return Err(Error::Busy),
+                },
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// A card that the store does not know, of a request that is settled: it was posted and its answer was lost.
+    pub(super) async fn stray(
+        &self,
+        checked: &Checked,
+        now: Timestamp,
+    ) -> Result<Option<(RequestId, MessageRef)>, Error> {
+        let Checked { request, button, message, .. } = checked;
+        if button.ts.is_some() || request.status(now) == Status::Pending {
+            return Ok(None);
+        }
+        let known = self.0.store.cards(&request.id).await?.contains(message);
+        Ok((!known).then(|| (request.id.clone(), message.clone())))
+    }
+
+    /// The click came too late, but it says where that card is: from now on it is edited like any other.
+    pub(super) async fn adopt(&self, request: RequestId, message: MessageRef, now: Timestamp) -> Result<(), Error> {
+        let refresh = Delivery::RefreshCards { channel: message.channel.to_string() };
+        let deliveries = vec![(request.clone(), refresh)];
+        self.0.store.commit(Commit { deliveries, card: Some((request, message)), ..Commit::default() }, now).await?;
+        self.tell(None);
+        Ok(())
+    }
+
+    /// Deny… opens a form; whoever may not decide learns so before filling it in.
+    pub(super) async fn ask_for_a_reason(&self, checked: Checked, press: &Press, now: Timestamp) -> Acted {
+        let refusal = match checked.request.status(now) {
+            Status::Pending => checked.request.eligible(&checked.voter).err(),
+            settled => Some(Refusal::Settled(settled)),
+        };
+        let stale = (checked.button.shown_version != checked.request.shown_version).then_some(Refusal::OutOfDate);
+        if let Some(refusal) = refusal.or(stale) {
+            return Err((Some(Box::new(checked.request)), Why::Refused(refusal)));
+        }
+        let Checked { request, message, .. } = checked;
+        let carried = Carried { v: press.value.clone(), c: message.channel.to_string(), t: message.ts };
+        let carried = json!(carried).to_string();
+        let form = self.with_facts(&request, None, "", |facts| forms::deny_form(&carried, facts));
+        self.open_form(press, &form).await.map_err(|why| (Some(Box::new(request)), why))
+    }
+
+    pub(super) async fn show_details(&self, checked: &Checked, press: &Press) -> Acted {
+        let view = self.with_facts(&checked.request, None, "", forms::details_view);
+        self.open_form(press, &view).await.map_err(|why| (Some(Box::new(checked.request.clone())), why))
+    }
+
+    async fn open_form(&self, press: &Press, view: &serde_json::Value) -> Result<(), Why> {
+        let Some(trigger) = &press.trigger_id else { return Err(Why::Malformed("no trigger")) };
+        self.0.slack.open_view(trigger, view).await.map_err(|error| {
+            tracing::warn!(error = error.code(), "a form could not be opened");
+            Why::SlackDown
+        })
+    }
+
+    /// Revoke: whoever may decide now, a decider, or the requester.
+    pub(super) async fn revoke_by_click(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
+        let Checked { request, button, message, voter } = checked;
+        for _ in 0..CONFLICTS_MAX {
+            let grant = match &request.state {
+                State::Approved { grant, .. } => self.0.store.grant(grant).await?,
+                State::Pending | State::Denied { .. } | State::Expired { .. } | State::Cancelled { .. } => None,
+            };
+            let Some(grant) = grant else { return Ok(Err((Some(Box::new(request)), Why::GrantOver))) };
+            if !may_revoke(&request, &grant, &voter) {
+                return Ok(Err((Some(Box::new(request)), Why::MayNotRevoke)));
+            }
+            let by = Actor::Person(voter.slack.clone(), Some(voter.principal.clone()));
+            let bind = Some((button.hash.clone(), message.clone()));
+            match self.revoke(&grant, Some(&request), by, "revoked on the card", bind, now).await? {
+                Ok(true) => return Ok(Ok(())),
+                Ok(false) => {}
+                Err(NotIssued::Revoked | NotIssued::Ended(_) | NotIssued::NotCovered | NotIssued::TooShort) => {
+                    return Ok(Err((Some(Box::new(request)), Why::GrantOver)));
+                }
+            }
+        }
+        Err(Error::Busy)
+    }
+}
+
+/// Whoever may decide now, a decider, or the requester.
+fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
+    let subject = &request.asked.subject;
+    let names = [Some(subject.id.as_str()), subject.email.as_deref()];
+    let is_subject = names.into_iter().flatten().any(|name| Principal::new(name) == voter.principal);
+    // A client is another subject than a person of the same name.
+    let is_requester = subject.kind == SubjectKind::User && is_subject;
+    let decided = grant.deciders.iter().any(|decider| decider.principal == voter.principal);
+    is_requester || decided || request.eligible(voter).is_ok()
+}

@@ -1,0 +1,93 @@
+//! Who clicked, on what: everything up to the approver sets.
+
+use std::collections::BTreeSet;
+
+use super::{Checked, Refused, Sets, Why};
+use crate::domain::Timestamp;
+use crate::domain::access_request::{AccessRequest, MessageRef};
+use crate::domain::identity::{EmailMapping, Voter};
+use crate::domain::ids::SlackUserId;
+use crate::service::{Error, Service};
+use crate::slack::click::{Foreign, Origin, origin_refusal};
+
+impl Service {
+    /// Everything up to the approver sets.
+    pub(super) async fn check(
+        &self,
+        origin: &Origin,
+        value: &str,
+        message: Option<&MessageRef>,
+        actions: usize,
+        now: Timestamp,
+    ) -> Result<Result<Checked, Refused>, Error> {
+        let (app_id, team_id) = self.slack_installation();
+        if let Some(foreign) = origin_refusal(origin, app_id, team_id) {
+            return Ok(Err((None, Why::Foreign(foreign))));
+        }
+        let Some(user) = &origin.user else { return Ok(Err((None, Why::Foreign(Foreign::Nobody)))) };
+        if actions != 1 {
+            return Ok(Err((None, Why::Malformed("not exactly one action"))));
+        }
+        let Some(button) = self.0.store.button(value).await? else { return Ok(Err((None, Why::UnknownButton))) };
+        let Some(request) = self.0.store.request(&button.request).await? else {
+            return Ok(Err((None, Why::UnknownButton)));
+        };
+        let there = message.filter(|m| m.channel.as_str() == button.channel);
+        let there = there.filter(|m| button.ts.as_ref().is_none_or(|ts| *ts == m.ts)).cloned();
+        let Some(message) = there else { return Ok(Err((Some(Box::new(request)), Why::OtherMessage))) };
+        match self.voter(&user.id, &request, now).await {
+            Ok(voter) => Ok(Ok(Checked { request, button, message, voter })),
+            Err(why) => Ok(Err((Some(Box::new(request)), why))),
+        }
+    }
+
+    /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets. Both questions
+    /// go out together, because Slack waits for three seconds only.
+    pub(super) async fn voter(
+        &self,
+        user: &SlackUserId,
+        request: &AccessRequest,
+        now: Timestamp,
+    ) -> Result<Voter, Why> {
+        let inner = &self.0;
+        let maps = inner.settings.directory.email == EmailMapping::Verified;
+        let (standing, sets) = tokio::join!(inner.people.standing(user, maps, now), self.sets_of(user, request, now));
+        let (standing, standing_at) = standing.map_err(|_| Why::SlackDown)?;
+        if let Some(outsider) = standing.outsider(&inner.settings.team_id) {
+            return Err(Why::Outsider(outsider));
+        }
+        let principal = inner.settings.directory.principal(user, &standing).ok_or(Why::Unmapped)?;
+        let possible = inner.settings.directory.possible(user, &standing);
+        let Sets { member_of, groups, learnt_at } = sets?;
+        let learnt_at = learnt_at.min(standing_at);
+        Ok(Voter { slack: user.clone(), principal, possible, member_of, groups, learnt_at })
+    }
+
+    /// The approver sets of a request that somebody is in, as the current policy defines them, and when the
+    /// oldest part of that was learnt. What cannot be asked counts as "not in", and refuses if nothing else is.
+    async fn sets_of(&self, user: &SlackUserId, request: &AccessRequest, now: Timestamp) -> Result<Sets, Why> {
+        let policy = self.policy();
+        let mut sets = Sets { member_of: BTreeSet::new(), groups: BTreeSet::new(), learnt_at: now };
+        let mut unknown = false;
+        for name in request.question.requirements.iter().flat_map(|requirement| &requirement.approvers) {
+            let Some(set) = policy.approvers.get(name) else { continue };
+            let mut is_in = set.users.contains(user);
+            for group in &set.groups {
+                if is_in {
+                    break;
+                }
+                match self.0.people.is_member(group, user, now).await {
+                    Ok((answer, at)) => {
+                        (is_in, sets.learnt_at) = (answer, sets.learnt_at.min(at));
+                        sets.groups.extend(answer.then(|| group.clone()));
+                    }
+                    Err(_) => unknown = true,
+                }
+            }
+            if is_in {
+                sets.member_of.insert(name.clone());
+            }
+        }
+        if sets.member_of.is_empty() && unknown { Err(Why::SlackDown) } else { Ok(sets) }
+    }
+}

@@ -1,0 +1,181 @@
+//! Why a click counts for nothing, the words for the person, and the record.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::json;
+
+use crate::domain::Timestamp;
+use crate::domain::access_request::{AccessRequest, Refusal, State};
+use crate::domain::audit::{Actor, AuditEntry, Kind};
+use crate::domain::identity::Outsider;
+use crate::domain::ids::SlackChannelId;
+use crate::service::{Error, Service};
+use crate::slack::cards;
+use crate::slack::click::{Foreign, Origin};
+use crate::store::Commit;
+
+/// How many refusals of one person are written down within a minute; further ones are only counted.
+const REFUSALS_PER_MINUTE: u32 = 20;
+/// How many people's refusals are counted at once before the oldest minute is forgotten.
+const REFUSALS_PEOPLE_MAX: usize = 10_000;
+
+/// Why a click counts for nothing. Every variant has words for the person and a word for the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::service) enum Why {
+    Foreign(Foreign),
+    Outsider(Outsider),
+    Unmapped,
+    UnknownButton,
+    OtherMessage,
+    Malformed(&'static str),
+    SlackDown,
+    NotEnforced,
+    MayNotRevoke,
+    GrantOver,
+    Refused(Refusal),
+}
+
+impl Why {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Foreign(foreign) => foreign.as_str(),
+            Self::Outsider(Outsider::Deactivated) => "deactivated",
+            Self::Outsider(Outsider::Bot) => "bot",
+            Self::Outsider(Outsider::Guest) => "guest",
+            Self::Outsider(Outsider::OtherWorkspace) => "other_workspace_user",
+            Self::Unmapped => "not_mapped",
+            Self::UnknownButton => "unknown_button",
+            Self::OtherMessage => "other_message",
+            Self::Malformed(_) => "malformed",
+            Self::SlackDown => "slack_unavailable",
+            Self::NotEnforced => "ceremony_not_enforced",
+            Self::MayNotRevoke => "may_not_revoke",
+            Self::GrantOver => "grant_over",
+            Self::Refused(Refusal::Settled(_)) => "already_settled",
+            Self::Refused(Refusal::OutOfDate) => "out_of_date",
+            Self::Refused(Refusal::NotAnApprover) => "not_an_approver",
+            Self::Refused(Refusal::OwnRequest) => "own_request",
+            Self::Refused(Refusal::AlreadyVoted) => "already_voted",
+            Self::Refused(Refusal::Nothing) => "nothing_to_do",
+        }
+    }
+}
+
+/// Counts refusals per person, so that nobody can flood the audit.
+#[derive(Default)]
+pub(in crate::service) struct Refusals(Mutex<HashMap<String, (i64, u32)>>);
+
+impl Refusals {
+    pub(in crate::service) fn may_be_written(&self, who: &str, now: Timestamp) -> bool {
+        let minute = now.timestamp() / 60;
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REFUSALS_PEOPLE_MAX {
+            all.retain(|_, (at, _)| *at == minute);
+        }
+        let entry = all.entry(who.to_owned()).or_insert((minute, 0));
+        if entry.0 != minute {
+            *entry = (minute, 0);
+        }
+        entry.1 += 1;
+        entry.1 <= REFUSALS_PER_MINUTE
+    }
+}
+
+impl Service {
+    /// A refusal is written down at a bounded rate and whispered to whoever clicked.
+    pub(super) async fn refused(
+        &self,
+        origin: &Origin,
+        channel: Option<&SlackChannelId>,
+        request: Option<&AccessRequest>,
+        why: &Why,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.write_down(origin, request, why, now).await?;
+        if let (Some(channel), Some(user)) = (channel.cloned(), origin.user.as_ref().map(|user| user.id.clone())) {
+            let (slack, message) = (self.0.slack.clone(), cards::refusal(&self.words(why, request)));
+            tokio::spawn(async move {
+                if let Err(error) = slack.whisper(&channel, &user, &message).await {
+                    tracing::warn!(error = error.code(), "a refusal could not be whispered");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write_down(
+        &self,
+        origin: &Origin,
+        request: Option<&AccessRequest>,
+        why: &Why,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        metrics::counter!("countersign_clicks_refused_total", "why" => why.code()).increment(1);
+        let user = origin.user.as_ref().map(|user| user.id.clone());
+        let who = user.as_ref().map_or("nobody", |user| user.as_str());
+        if !self.0.refusals.may_be_written(who, now) {
+            return Ok(());
+        }
+        let audit = AuditEntry {
+            at: now,
+            kind: Kind::ClickRefused,
+            actor: user.clone().map_or(Actor::Service, |user| Actor::Person(user, None)),
+            request_id: request.map(|request| request.id.clone()),
+            grant_id: None,
+            summary: format!("a click of {who} was refused: {}", why.code().replace('_', " ")),
+            detail: json!({
+                "why": why.code(), "team": origin.user.as_ref().and_then(|user| user.team_id.clone()),
+                "shown_version": request.map(|request| request.shown_version), "policy": self.policy().version,
+            }),
+        };
+        self.0.store.commit(Commit { audit: vec![audit], ..Commit::default() }, now).await?;
+        Ok(())
+    }
+
+    /// The words for the person. They say that nothing was changed, and who can decide.
+    pub(super) fn words(&self, why: &Why, request: Option<&AccessRequest>) -> String {
+        let who = request.map(|request| self.approver_words(request)).unwrap_or_default();
+        let can =
+            if who.is_empty() { String::new() } else { format!(" {who} can decide, never the person who asked.") };
+        let text = match why {
+            Why::Foreign(_) | Why::Outsider(Outsider::OtherWorkspace) => {
+                format!("You can't decide this request: only members of this workspace can.{can}")
+            }
+            Why::Outsider(Outsider::Deactivated | Outsider::Bot | Outsider::Guest) => {
+                format!("You can't decide this request: guests, bots and deactivated accounts never can.{can}")
+            }
+            Why::Unmapped => format!(
+                "You can't decide this request: your Slack account is not mapped to anybody in the directory. Ask an operator.{can}"
+            ),
+            Why::UnknownButton | Why::OtherMessage | Why::Refused(Refusal::OutOfDate) => {
+                "This button is out of date. Look for the newest card of this request.".to_owned()
+            }
+            Why::Malformed(_) => "That could not be understood.".to_owned(),
+            Why::SlackDown => {
+                "Slack could not be asked just now whether you may decide. Try again in a moment.".to_owned()
+            }
+            Why::NotEnforced => "This request needs a ceremony that this version does not offer.".to_owned(),
+            Why::MayNotRevoke => format!("You can't revoke this grant: an approver or the requester can.{can}"),
+            Why::GrantOver => "This grant is over already.".to_owned(),
+            Why::Refused(Refusal::NotAnApprover) => format!("You can't decide this request.{can}"),
+            Why::Refused(Refusal::OwnRequest) => format!("You can't decide your own request.{can}"),
+            Why::Refused(Refusal::AlreadyVoted) => "Your approval is already recorded.".to_owned(),
+            Why::Refused(Refusal::Settled(_) | Refusal::Nothing) => request.map(settled_words).unwrap_or_default(),
+        };
+        format!("{text} Nothing was changed.")
+    }
+}
+
+fn settled_words(request: &AccessRequest) -> String {
+    match &request.state {
+        State::Denied { by: Actor::Person(user, _), .. } => format!("This request was already denied by <@{user}>."),
+        State::Denied { .. } => "This request was already denied.".to_owned(),
+        State::Approved { .. } => match request.votes.last() {
+            Some(vote) => format!("This request was already approved by <@{}>.", vote.voter.slack),
+            None => "This request was already approved.".to_owned(),
+        },
+        State::Pending | State::Expired { .. } => "This request has expired: nobody decided in time.".to_owned(),
+        State::Cancelled { .. } => "This request was withdrawn.".to_owned(),
+    }
+}
