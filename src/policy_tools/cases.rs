@@ -89,8 +89,8 @@ pub(super) fn test(file: &Path, cases: Option<&Path>, now: Timestamp) -> anyhow:
     let mut said = String::new();
     let mut failed = 0;
     for case in &all {
-        let differences = differences(&policy, case, now)
-            .with_context(|| format!("{}: case `{}`", cases.display(), case.name))?;
+        let differences =
+            differences(&policy, case, now).with_context(|| format!("{}: case `{}`", cases.display(), case.name))?;
         let mark = if differences.is_empty() { "ok  " } else { "FAIL" };
         // Writing to a String cannot fail.
         let _ = writeln!(said, "{mark}  {}", case.name);
@@ -178,11 +178,14 @@ fn compared(expect: &Expect, got: &Got<'_>) -> anyhow::Result<Vec<String>> {
     found.compare("max_duration", seconds(&expect.max_duration)?, bounds(|b| b.max_duration), |t| words::time(*t));
     let lifetime = bounds(|b| b.max_token_lifetime);
     found.compare("max_token_lifetime", seconds(&expect.max_token_lifetime)?, lifetime, |t| words::time(*t));
-    found.compare("collect_within", seconds(&expect.collect_within)?, bounds(|b| b.collect_within), |t| words::time(*t));
-    found.compare("uses", expect.uses.as_ref().map(number_of_uses).transpose()?, got.bounds.map(|b| b.uses), |u| words::uses(*u));
+    found
+        .compare("collect_within", seconds(&expect.collect_within)?, bounds(|b| b.collect_within), |t| words::time(*t));
+    found.compare("uses", expect.uses.as_ref().map(number_of_uses).transpose()?, got.bounds.map(|b| b.uses), |u| {
+        words::uses(*u)
+    });
     let question = got.question;
     let approvals = question.map(|question| question.requirements.iter().map(approvals_of).collect());
-    found.compare("approvals", expect.approvals.clone().map(sorted), approvals.map(sorted), all_approvals);
+    found.compare("approvals", expect.approvals.clone().map(sorted), approvals.map(sorted), |all| all_approvals(all));
     let ceremony = question.map(|question| words::ceremony_word(question.ceremony).to_owned());
     found.compare("ceremony", expect.ceremony.clone(), ceremony, text);
     let decide_within = question.map(|question| question.decide_within);
@@ -207,7 +210,7 @@ fn approvals_of(wanted: &Requirement) -> Approvals {
     Approvals { approvers, approvals: wanted.count.get() }
 }
 
-fn all_approvals(all: &Vec<Approvals>) -> String {
+fn all_approvals(all: &[Approvals]) -> String {
     let each = all.iter().map(|one| format!("{} of {}", one.approvals, one.approvers.join(" or ")));
     each.collect::<Vec<_>>().join(" and ")
 }

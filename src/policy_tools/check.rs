@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Said, words};
 use crate::config::read_policy;
-use crate::domain::policy::{Finding, Outcome, Policy, Risk, Weight};
+use crate::domain::policy::{Finding, Mode, Outcome, Policy, Risk, Weight};
 
 /// Reads a policy and says what it means.
 pub(super) fn check(file: &Path) -> anyhow::Result<Said> {
@@ -31,6 +31,10 @@ fn meaning(out: &mut String, file: &Path, policy: &Policy) -> fmt::Result {
     for (at, rule) in policy.rules.iter().enumerate() {
         writeln!(out, "  {:>2}  {}", at + 1, rule.name)?;
         writeln!(out, "      when {}", one_line(rule.when.source()))?;
+        match rule.mode {
+            Mode::Enforce => {}
+            Mode::Observe => writeln!(out, "      only observed: recorded, and issued as if there were no rule")?,
+        }
         match &rule.outcome {
             Outcome::Ask(ask) => words::ask_lines(ask).iter().try_for_each(|line| writeln!(out, "      {line}"))?,
             outcome => writeln!(out, "      {}", words::outcome(outcome))?,
@@ -58,7 +62,10 @@ fn odd(out: &mut String, policy: &Policy, findings: &[Finding]) -> fmt::Result {
         }
     }
     if policy.approvers.values().any(|set| !set.groups.is_empty()) {
-        writeln!(out, "\nWho is in a user group only Slack knows. A group that is empty or gone refuses when it is asked.")?;
+        writeln!(
+            out,
+            "\nWho is in a user group only Slack knows. A group that is empty or gone refuses when it is asked."
+        )?;
     }
     for warning in &policy.warnings {
         writeln!(out, "warning: {warning}")?;

@@ -52,7 +52,9 @@ fn one_scope(out: &mut String, policy: &Policy, one: &Explained) -> fmt::Result 
         (Outcome::Deny(_), None) => writeln!(out, "\n{scope}: refused, because no rule is true for it")?,
         (Outcome::Deny(_), Some(number)) => writeln!(out, "\n{scope}: refused by rule {number}")?,
         (Outcome::Allow(_), number) => writeln!(out, "\n{scope}: allowed by rule {}", number.unwrap_or_default())?,
-        (Outcome::Ask(_), number) => writeln!(out, "\n{scope}: people are asked, says rule {}", number.unwrap_or_default())?,
+        (Outcome::Ask(_), number) => {
+            writeln!(out, "\n{scope}: people are asked, says rule {}", number.unwrap_or_default())?
+        }
     }
     for passed in &one.earlier {
         writeln!(out, "  {:>3}  {}", passed.number, passed.rule)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::condition::Condition;
 use super::guard::Known;
-use super::{Ask, Ceremony, Outcome, Policy, Requirement, Risk, Rule, spelling};
+use super::{Ask, Ceremony, Outcome, Policy, Requirement, Risk, Rule, SelfApproval, spelling};
 use crate::domain::ids::{SetName, SlackUserId};
 use crate::domain::scope::Scope;
 
@@ -101,9 +101,27 @@ impl Policy {
         }
         let Outcome::Ask(ask) = &rule.outcome else { return };
         self.quorum(&about, ask, found);
+        self.told(&about, ask, found);
+        self_approval(&about, ask, found);
         if ask.bounds.max_token_lifetime > ask.bounds.max_duration {
             let says = "max_token_lifetime is longer than max_duration; a token never outlives its grant.";
             found.add(Weight::Know, &about, says);
+        }
+    }
+
+    /// Who is told without being able to decide.
+    fn told(&self, about: &str, ask: &Ask, found: &mut Findings) {
+        let deciding: BTreeSet<&SetName> = ask.requirements.iter().flat_map(|wanted| &wanted.approvers).collect();
+        let only_told = |to: &[SetName]| -> BTreeSet<SetName> {
+            to.iter().filter(|set| !deciding.contains(set)).cloned().collect()
+        };
+        let escalated: BTreeSet<SetName> = ask.reminders.iter().flat_map(|reminder| only_told(&reminder.to)).collect();
+        for (sets, why) in [(escalated, "escalate"), (only_told(&ask.notify.to), "notify")] {
+            if !sets.is_empty() {
+                let sets: Vec<SetName> = sets.into_iter().collect();
+                let says = format!("{why} tells {}, who may not decide: being told permits nothing.", names(&sets));
+                found.add(Weight::Know, about, says);
+            }
         }
     }
 
@@ -113,11 +131,13 @@ impl Policy {
             ask.requirements.iter().filter_map(|wanted| Some((wanted, self.people(&wanted.approvers)?))).collect();
         // Every choice of requirements must have as many people as it asks for (Hall's theorem, with counts).
         let choices = 1usize << closed.len().min(10);
-        let of = |choice: usize| closed.iter().enumerate().filter(move |(n, _)| choice & (1 << n) != 0).map(|(_, one)| one);
+        let of =
+            |choice: usize| closed.iter().enumerate().filter(move |(n, _)| choice & (1 << n) != 0).map(|(_, one)| one);
         let needed = |choice: usize| of(choice).map(|(wanted, _)| usize::from(wanted.count.get())).sum::<usize>();
         let there = |choice: usize| of(choice).flat_map(|(_, people)| people).collect::<BTreeSet<_>>().len();
         if self.shared {
-            if let Some((wanted, people)) = closed.iter().find(|(w, people)| usize::from(w.count.get()) > people.len()) {
+            if let Some((wanted, people)) = closed.iter().find(|(w, people)| usize::from(w.count.get()) > people.len())
+            {
                 found.add(Weight::Mend, about, too_few(usize::from(wanted.count.get()), people.len()));
             }
         } else if let Some(choice) = (1..choices).find(|choice| needed(*choice) > there(*choice)) {
@@ -178,13 +198,16 @@ impl Policy {
             Outcome::Ask(ask) => Some(ask),
             Outcome::Allow(_) | Outcome::Deny(_) => None,
         });
-        let used: BTreeSet<&SetName> = asks.flat_map(|ask| &ask.requirements).flat_map(|r| &r.approvers).collect();
+        let asks: Vec<_> = asks.collect();
+        let deciding = asks.iter().flat_map(|ask| &ask.requirements).flat_map(|wanted| &wanted.approvers);
+        let told = asks.iter().flat_map(|ask| ask.reminders.iter().flat_map(|r| &r.to).chain(&ask.notify.to));
+        let used: BTreeSet<&SetName> = deciding.chain(told).collect();
         for (name, set) in &self.approvers {
             if set.users.is_empty() && set.groups.is_empty() {
                 found.add(Weight::Mend, format!("approver set `{name}`"), "Nobody is in it.");
             }
             if !used.contains(name) {
-                found.add(Weight::Know, format!("approver set `{name}`"), "No rule asks it to decide.");
+                found.add(Weight::Know, format!("approver set `{name}`"), "No rule asks or tells it.");
             }
         }
     }
@@ -192,6 +215,18 @@ impl Policy {
 
 fn about(at: usize, rule: &Rule) -> String {
     format!("rule {} `{}`", at + 1, rule.name)
+}
+
+/// Whether one person may have what they want by their own decision.
+fn self_approval(about: &str, ask: &Ask, found: &mut Findings) {
+    let how = match ask.self_approval {
+        SelfApproval::Never => return,
+        SelfApproval::WithReason => "with a reason of their own",
+        SelfApproval::Allowed => "like everybody else",
+    };
+    let alone = ask.requirements.iter().map(|wanted| u32::from(wanted.count.get())).sum::<u32>() == 1;
+    let alone = if alone { " One approval is enough here: whoever is in the approver set gets it alone." } else { "" };
+    found.add(Weight::Know, about, format!("self_approval lets whoever asks decide {how}.{alone}"));
 }
 
 fn names(sets: &[SetName]) -> String {
@@ -206,10 +241,11 @@ fn too_few(needed: usize, there: usize) -> String {
 /// the other.
 fn covers(earlier: &Rule, later: &Rule) -> bool {
     let (mine, theirs) = (parts(earlier), parts(later));
-    !mine.is_empty() && mine.iter().all(|mine| {
-        mine.guard().truth(Known { scope: None, asked: None }) == Some(true)
-            || theirs.iter().any(|one| one.says_the_same(mine) || one.guard().implies(mine.guard()))
-    })
+    !mine.is_empty()
+        && mine.iter().all(|mine| {
+            mine.guard().truth(Known { scope: None, asked: None }) == Some(true)
+                || theirs.iter().any(|one| one.says_the_same(mine) || one.guard().implies(mine.guard()))
+        })
 }
 
 /// The parts of a condition that all must be true. A part that is not readable alone is none, and then the whole
@@ -225,7 +261,8 @@ fn critical(scope: &Scope, at: usize, rule: &Rule, found: &mut Findings) {
     match &rule.outcome {
         Outcome::Deny(_) => {}
         Outcome::Allow(_) => {
-            let says = format!("It allows `{scope}`, which is critical and never issued without asking: it is refused.");
+            let says =
+                format!("It allows `{scope}`, which is critical and never issued without asking: it is refused.");
             found.add(Weight::Mend, about, says);
         }
         Outcome::Ask(ask) => {

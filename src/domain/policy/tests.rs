@@ -12,6 +12,7 @@ use crate::domain::token_request::TokenRequest;
 
 mod conditions;
 mod guards;
+mod lints;
 mod properties;
 
 fn bounds(minutes: u64) -> Bounds {
