@@ -280,7 +280,7 @@ fn an_approver_set_cannot_hold_another_so_there_is_no_circle() {
 #[test]
 fn every_time_of_a_rule_is_more_than_none_and_at_most_ten_years() {
     for key in ["max_duration", "max_token_lifetime", "decide_within", "collect_within"] {
-        for time in ["0s", "-1h", "3653days", "1000000years", "", "soon", "1.5h", "500ms"] {
+        for time in ["0s", "-1h", "3653days", "1000000years", "", "soon", "500ms"] {
             let rule = with(POLICY, &format!("{key} = \"{}\"", usual(key)), &format!("{key} = \"{time}\""));
             let errors = policy_file::parse("policy.toml", &rule).expect_err(time).to_string();
             assert!(
