@@ -93,8 +93,8 @@ fn every_mistake_in_the_policy_is_told_with_its_key_and_what_is_allowed() {
         ),
         (
             "deny = \"Cargo",
-            "mode = \"observe\"\ndeny = \"Cargo",
-            "rule.\"robots never release cargo\".mode: found an unknown key",
+            "mode = \"watch\"\ndeny = \"Cargo",
+            "rule.\"robots never release cargo\".mode: found \"watch\"; allowed: \"enforce\", \"observe\"",
         ),
         (
             "allow = { max_duration = \"8h\"",
