@@ -1,9 +1,9 @@
 //! The benchmarks: one table of ratios, each against a baseline that is measured in the same run.
 //!
-//! `cargo bench --bench countersign` runs all of it (under five minutes), `-- standing`, `-- policy`, `-- grants`,
-//! `-- clicks`, `-- wake`, `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so
-//! the bars are ratios. What is compared takes turns in short rounds, and medians are shown: a neighbour that
-//! keeps the machine busy for a while then slows both sides. Every server is a process of its own, on loopback.
+//! `cargo bench --bench countersign` runs all of it, `-- standing`, `-- policy`, `-- grants`, `-- clicks`, `-- wake`,
+//! `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so the
+//! bars are ratios. What is compared takes turns in short rounds, and medians are shown: a neighbour that keeps the
+//! machine busy for a while then slows both sides. Every server is a process of its own, on loopback.
 
 mod bare;
 mod clicks;
