@@ -12,6 +12,7 @@ mod operate;
 mod pace;
 mod perform;
 mod receipts;
+mod step_up;
 mod time;
 mod waiters;
 mod workspaces;
@@ -34,14 +35,17 @@ use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::policy::Policy;
 use crate::hooks::{Dialect, HookAuth};
+use crate::openid::Provider;
 use crate::slack::Slack;
 use crate::slack::people::People;
 use crate::store::{Delivery, Store};
 
+pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
+pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
 
@@ -103,6 +107,7 @@ struct Inner {
     settings: Settings,
     store: Store,
     slack: Slack,
+    openid: Option<Provider>,
     people: People,
     policy: RwLock<Arc<Policy>>,
     clock: SharedClock,
@@ -145,6 +150,7 @@ impl Service {
         policy: Policy,
         store: Store,
         workspace: Workspace,
+        openid: Option<Provider>,
         clock: SharedClock,
         receipts_key: &Path,
     ) -> anyhow::Result<Self> {
@@ -156,6 +162,7 @@ impl Service {
             settings,
             store,
             slack,
+            openid,
             people,
             policy: RwLock::new(Arc::new(policy)),
             clock,

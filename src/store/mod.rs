@@ -14,6 +14,7 @@ mod read;
 mod rows;
 mod script;
 mod sqlite;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -33,6 +34,7 @@ pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};
+pub use step_up::{Stage, StepUpKey, StepUpMove, StepUpRow};
 
 use crate::domain::Timestamp;
 use crate::domain::ids::HookName;
