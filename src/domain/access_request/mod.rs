@@ -22,12 +22,14 @@ mod deciding;
 mod desk;
 mod life;
 mod narrow;
+mod proof;
 mod vote;
 
 pub use cooldown::{Cooldown, audiences};
 pub use deciding::{
     Claim, Deciding, Filled, HandOver, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
 };
+pub use proof::{Proof, StepUp};
 pub use vote::{counts_for, would_meet};
 
 /// An access request.
@@ -164,6 +166,9 @@ pub struct Vote {
     /// Why, in the approver's words, where they gave any.
     #[serde(default)]
     pub note: Option<String>,
+    /// What showed that it was the approver.
+    #[serde(default)]
+    pub proof: Proof,
 }
 
 /// A message in Slack.
@@ -186,6 +191,8 @@ pub struct Ballot {
     pub filled: Filled,
     /// For how many seconds what is refused by it is refused again without asking.
     pub cooldown: u64,
+    /// What shows that it was this person.
+    pub proof: Proof,
     /// The version that the clicked button was made for.
     pub shown_version: u32,
     /// The message that was clicked.
@@ -335,6 +342,9 @@ pub enum Refusal {
     /// Whoever it is handed over to may not decide.
     #[error("only another approver can take it over")]
     CannotTakeOver,
+    /// The approval came without what the rule's ceremony demands.
+    #[error("this request needs a stronger ceremony than that")]
+    CeremonyMissing,
     /// There is nothing to do.
     #[error("nothing has changed")]
     Nothing,

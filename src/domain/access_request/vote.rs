@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::deciding::WrongNumber;
+use super::narrow::Less;
 use super::{
-    AccessRequest, Ballot, Choice, Cooldown, Effect, Refusal, State, Step, Vote, WRONG_NUMBERS_MAX,
+    AccessRequest, Ballot, Choice, Cooldown, Effect, Proof, Refusal, State, Step, Vote, WRONG_NUMBERS_MAX,
 };
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
@@ -111,7 +112,7 @@ impl AccessRequest {
             return Err(Refusal::ReasonNeeded);
         }
         let less = self.less(&ballot)?;
-        if self.question.ceremony == Ceremony::Match {
+        if self.question.ceremony == Ceremony::Match && !ballot.proof.satisfies(Ceremony::Match) {
             if !self.has_number() {
                 return Err(Refusal::NoNumber);
             }
@@ -120,11 +121,15 @@ impl AccessRequest {
             if !self.is_the_number(typed) {
                 return Ok(self.wrong_number(&ballot, now));
             }
+            ballot.proof = Proof::Number;
+        }
+        if !ballot.proof.satisfies(self.question.ceremony) {
+            return Err(Refusal::CeremonyMissing);
         }
         match less {
-            super::narrow::Less::Nothing => Ok(self.approve(ballot, now)),
-            super::narrow::Less::Narrower(next) => Ok(next.narrowed(self, ballot, now)),
-            super::narrow::Less::Refused(suggested) => {
+            Less::Nothing => Ok(self.approve(ballot, now)),
+            Less::Narrower(next) => Ok(next.narrowed(self, ballot, now)),
+            Less::Refused(suggested) => {
                 let reason = ballot.filled.note.clone().unwrap_or_else(|| "Less than this was offered.".to_owned());
                 Ok(self.deny(&ballot, &reason, &suggested, now))
             }
@@ -145,7 +150,7 @@ impl AccessRequest {
         let actor = Actor::Person(ballot.voter.slack.clone(), Some(ballot.voter.principal.clone()));
         let mut detail = json!({
             "shown_version": self.shown_version, "message": ballot.message, "policy": ballot.policy,
-            "scopes": self.question.terms.scopes, "duration": self.duration,
+            "scopes": self.question.terms.scopes, "duration": self.duration, "proof": ballot.proof,
         });
         if let Some(note) = &ballot.filled.note {
             detail["note"] = json!(note);
@@ -157,7 +162,7 @@ impl AccessRequest {
             detail["removed"] = json!(self.removed());
         }
         let place = u32::try_from(self.votes.len() + self.deciding.taken_back.len()).unwrap_or(u32::MAX);
-        let Ballot { voter, message, policy, grant_id, filled, .. } = ballot;
+        let Ballot { voter, message, policy, grant_id, filled, proof, cooldown, .. } = ballot;
         let counts_for = counts_for(&self.question.requirements, &voter);
         let mut next = self.clone();
         next.votes.push(Vote {
@@ -170,6 +175,7 @@ impl AccessRequest {
             place,
             shown: Some(self.shown()),
             note: filled.note,
+            proof,
         });
         if !quorum::met(&self.question.requirements, &next.counted()) {
             let summary = format!("{actor} approved; more people must");
@@ -184,7 +190,7 @@ impl AccessRequest {
         audit.detail["expires_at"] = json!(grant.expires_at);
         let cooldowns = match grant.removed.is_empty() {
             true => Vec::new(),
-            false => Cooldown::of(&self.asked, &grant.removed, after(now, ballot.cooldown), "denied"),
+            false => Cooldown::of(&self.asked, &grant.removed, after(now, cooldown), "denied"),
         };
         let effects = vec![Effect::RefreshCards, Effect::TellRequester];
         Step { next, grant: Some(grant), cooldowns, audit, effects }
