@@ -100,6 +100,8 @@ fn ballot(policy: &Policy, message: MessageRef, now: Timestamp) -> anyhow::Resul
         proof: Proof::Click,
         voter,
         choice: Choice::Approve,
+        filled: Filled::default(),
+        cooldown: 0,
         shown_version: 1,
         message,
         policy: policy.version.clone(),

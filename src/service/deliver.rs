@@ -19,7 +19,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef, Status};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
-use crate::slack::{SlackError, cards};
+use crate::slack::{Message, SlackError, cards};
 use crate::store::{Claimed, Commit, Delivery};
 
 /// How many deliveries are under way at the same time.
@@ -109,6 +109,20 @@ impl Service {
             Delivery::RefreshCards { channel } => self.refresh_cards(&request, grant.as_ref(), channel, now).await,
             Delivery::TellRequester => self.tell_requester(&request, grant.as_ref()).await,
             Delivery::NoteInThread { channel, text } => self.note(&request, channel, text).await,
+            Delivery::PassOn { from, text } => {
+                let message =
+                    self.with_facts(&request, grant.as_ref(), "", |facts| cards::passed_on(facts, from, text));
+                self.to_requester(&request, &message).await
+            }
+            Delivery::TellApprover { to, from } => {
+                let channels = self.channels(&request);
+                let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels);
+                let message = self.with_facts(&request, grant.as_ref(), "", draw);
+                Ok(match self.0.slack.post(to.as_str(), &message, None).await {
+                    Ok(_) => Delivered::Unneeded,
+                    Err(error) => Delivered::Failed(error),
+                })
+            }
         }
     }
 
@@ -123,6 +137,9 @@ impl Service {
             // It ended before anybody saw it: a card that nobody can act on is not posted afresh.
             Status::Denied | Status::Expired | Status::Cancelled => return Ok(Delivered::Unneeded),
             Status::Pending | Status::Approved => {}
+        }
+        if self.withdrawn_for_want_of_people(request, now).await? {
+            return Ok(Delivered::Unneeded);
         }
         if !self.cards_in(request, channel).await?.is_empty() {
             // It was posted, the answer was lost, and a click on it has told us since.
@@ -163,6 +180,11 @@ impl Service {
     }
 
     async fn tell_requester(&self, request: &AccessRequest, grant: Option<&Grant>) -> Result<Delivered, Error> {
+        let message = self.with_facts(request, grant, "", cards::requester_message);
+        self.to_requester(request, &message).await
+    }
+
+    async fn to_requester(&self, request: &AccessRequest, message: &Message) -> Result<Delivered, Error> {
         let user = match self.requester(&request.asked) {
             Some(user) => Some(user),
             None => match self.requester_by_address(&request.asked).await {
@@ -171,8 +193,7 @@ impl Service {
             },
         };
         let Some(user) = user else { return Ok(Delivered::Unneeded) };
-        let message = self.with_facts(request, grant, "", cards::requester_message);
-        Ok(match self.0.slack.post(user.as_str(), &message, None).await {
+        Ok(match self.0.slack.post(user.as_str(), message, None).await {
             Ok(_) => Delivered::Unneeded,
             Err(error) => Delivered::Failed(error),
         })
@@ -240,6 +261,8 @@ impl Service {
             Delivery::PostCard { .. }
             | Delivery::RefreshCards { .. }
             | Delivery::TellRequester
+            | Delivery::PassOn { .. }
+            | Delivery::TellApprover { .. }
             | Delivery::NoteInThread { .. } => None,
         };
         let audit = AuditEntry {

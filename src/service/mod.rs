@@ -8,6 +8,7 @@ mod cards;
 mod click;
 mod deliver;
 mod hand_over;
+mod opening;
 mod operate;
 mod receipts;
 mod time;
@@ -264,6 +265,12 @@ impl Service {
                         .into_iter()
                         .map(|channel| Delivery::NoteInThread { channel, text: text.clone() }),
                 ),
+                Effect::PassOn { from, text } => {
+                    all.push(Delivery::PassOn { from: from.clone(), text: text.clone() });
+                }
+                Effect::TellApprover { to, from } => {
+                    all.push(Delivery::TellApprover { to: to.clone(), from: from.clone() });
+                }
             }
         }
         all.into_iter().map(|delivery| (request.id.clone(), delivery)).collect()

@@ -128,6 +128,8 @@ fn ballot(who: &str, set: &str, choice: Choice) -> Event {
         },
         proof: Proof::Click,
         choice,
+        filled: Filled::default(),
+        cooldown: 600,
         shown_version: 1,
         message: MessageRef { channel: SlackChannelId::parse("C0PAY").unwrap(), ts: "1.2".to_owned() },
         policy: PolicyVersion("p1".to_owned()),
@@ -145,7 +147,7 @@ fn every_state(
     let one = pending.apply(ballot("U0BOB", "payments-leads", Choice::Approve), at(10)).unwrap().next;
     let both = one.apply(ballot("U0CAROL", "data-owners", Choice::Approve), at(20)).unwrap();
     let (approved, live) = (both.next, both.grant.unwrap());
-    let deny = Choice::Deny { reason: asked.reason.clone().unwrap_or_default(), cooldown: 600 };
+    let deny = Choice::Deny { reason: asked.reason.clone().unwrap_or_default() };
     let denied = pending.apply(ballot("U0CAROL", "data-owners", deny), at(30)).unwrap().next;
     let by = Actor::Operator(format!("ops{UGLY}"));
     let cancelled = pending.apply(Event::Cancelled { by: by.clone() }, at(30)).unwrap().next;

@@ -13,11 +13,13 @@ mod error;
 mod inbound;
 mod parts;
 
+pub mod approving;
 pub mod cards;
 pub mod click;
 pub mod forms;
 pub mod people;
 pub mod signature;
+pub mod talking;
 pub mod text;
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub struct Commit {
     pub request: Option<Change<AccessRequest>>,
     /// The vote that was added to it.
     pub vote: Option<Vote>,
+    /// The place of a vote of it that was taken back.
+    pub taken_back: Option<u32>,
     /// The grant.
     pub grant: Option<Change<Grant>>,
     /// What is refused from now on.
@@ -160,6 +162,15 @@ async fn write_states(conn: &mut SqliteConnection, commit: &Commit, now: Timesta
     if let (Some(vote), Some(Change::New(request) | Change::Replace(request))) = (&commit.vote, &commit.request) {
         insert_vote(conn, &request.id, vote).await?;
     }
+    if let (Some(place), Some(Change::New(request) | Change::Replace(request))) = (commit.taken_back, &commit.request) {
+        sqlx::query("INSERT INTO votes_taken_back (request_id, place, at) VALUES ($1, $2, $3)")
+            .bind(request.id.as_str())
+            .bind(i64::from(place))
+            .bind(now.timestamp_millis())
+            .execute(&mut *conn)
+            .await
+            .map_err(first_wins)?;
+    }
     match &commit.grant {
         None => {}
         Some(Change::New(grant)) => insert_grant(conn, grant).await?,
@@ -261,8 +272,9 @@ async fn replace_request(conn: &mut SqliteConnection, request: &AccessRequest) -
 }
 
 async fn insert_vote(conn: &mut SqliteConnection, request: &RequestId, vote: &Vote) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO votes (request_id, principal, slack_user, at, body) VALUES ($1, $2, $3, $4, $5)")
+    sqlx::query("INSERT INTO votes (request_id, place, principal, slack_user, at, body) VALUES ($1, $2, $3, $4, $5, $6)")
         .bind(request.as_str())
+        .bind(i64::from(vote.place))
         .bind(vote.voter.principal.as_str())
         .bind(vote.voter.slack.as_str())
         .bind(vote.at.timestamp_millis())

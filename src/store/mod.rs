@@ -6,6 +6,7 @@
 
 mod audit;
 mod commit;
+mod history;
 mod issue;
 mod lookup;
 mod outbox;

@@ -10,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{RequestId, SlackUserId};
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,20 @@ pub enum Delivery {
         /// What.
         text: String,
     },
+    /// Tell the requester what an approver says.
+    PassOn {
+        /// Who says it.
+        from: SlackUserId,
+        /// What.
+        text: String,
+    },
+    /// Tell an approver that another one hands the request over.
+    TellApprover {
+        /// Whom.
+        to: SlackUserId,
+        /// Who hands it over.
+        from: SlackUserId,
+    },
 }
 
 impl Delivery {
@@ -42,7 +56,8 @@ impl Delivery {
     fn lane<'a>(&'a self, request: &'a RequestId) -> &'a str {
         match self {
             Self::PostCard { channel } | Self::RefreshCards { channel } | Self::NoteInThread { channel, .. } => channel,
-            Self::TellRequester => request.as_str(),
+            Self::TellRequester | Self::PassOn { .. } => request.as_str(),
+            Self::TellApprover { to, .. } => to.as_str(),
         }
     }
 }

@@ -41,8 +41,10 @@ pub struct Standing {
 macro_rules! select_request {
     ($rest:literal) => {
         concat!(
-            "SELECT r.id, r.state, r.version, r.body, (SELECT json_group_array(json(v.body)) FROM votes AS v ",
-            "WHERE v.request_id = r.id) AS votes FROM access_requests AS r ",
+            "SELECT r.id, r.state, r.version, r.body, ",
+            "(SELECT json_group_array(json_set(v.body, '$.place', v.place)) FROM votes AS v WHERE v.request_id = r.id ",
+            "AND NOT EXISTS (SELECT 1 FROM votes_taken_back AS b WHERE b.request_id = v.request_id AND b.place = v.place)",
+            ") AS votes FROM access_requests AS r ",
             $rest
         )
     };

@@ -40,6 +40,31 @@ pub struct Deciding {
     pub unchecked: bool,
     /// Why the service itself withdrew it.
     pub because: Option<String>,
+    /// What this client had for this subject before.
+    pub history: History,
+}
+
+/// What a client had for a subject before it asked: what makes a request unusual.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct History {
+    /// Whether anybody looked.
+    pub known: bool,
+    /// The scopes that it never had.
+    pub new: ScopeSet,
+    /// Its last grant that people approved.
+    pub last: Option<Earlier>,
+}
+
+/// An earlier grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// What it was for.
+    pub scopes: ScopeSet,
+    /// When it was granted.
+    pub at: Timestamp,
+    /// For how many seconds.
+    pub duration: u64,
 }
 
 /// What a vote was given for.

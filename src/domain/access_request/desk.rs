@@ -50,7 +50,7 @@ impl AccessRequest {
                 let summary = format!("{by} said something to the requester");
                 let audit = next.entry(Kind::RequestCommented, by, summary, detail, now);
                 let told = Effect::PassOn { from: voter.slack.clone(), text: text.clone() };
-                Ok(step(next, audit, vec![told, Effect::NoteInThread { text }]))
+                Ok(step(next, audit, vec![told, Effect::NoteInThread { text: format!("{} to the requester: {text}", voter.principal) }]))
             }
             Turn::HandOver(other) => {
                 if Self::is_same_person(voter, &other) || self.eligible(&other).is_err() {

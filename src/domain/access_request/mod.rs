@@ -13,7 +13,7 @@ use super::Timestamp;
 use super::audit::{Actor, AuditEntry, Kind};
 use super::grant::{Grant, after, spoken};
 use super::identity::Voter;
-use super::ids::{GrantId, RequestId, SlackChannelId};
+use super::ids::{GrantId, RequestId, SlackChannelId, SlackUserId};
 use super::policy::{PolicyVersion, Question};
 use super::token_request::TokenRequest;
 
@@ -27,7 +27,7 @@ mod vote;
 
 pub use cooldown::{Cooldown, audiences};
 pub use deciding::{
-    Claim, Deciding, Filled, HandOver, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
+    Claim, Deciding, Earlier, Filled, HandOver, History, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
 };
 pub use proof::{Proof, StepUp};
 pub use vote::{counts_for, would_meet};

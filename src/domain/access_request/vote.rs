@@ -54,6 +54,15 @@ impl AccessRequest {
         }
     }
 
+    /// Whether a vote counts under this answer to "may a party decide".
+    pub fn may_count(&self, self_approval: SelfApproval, voter: &Voter, vote: &Vote) -> bool {
+        match self_approval {
+            SelfApproval::Never => !self.is_party(voter),
+            SelfApproval::WithReason => vote.note.is_some() || !self.is_party(voter),
+            SelfApproval::Allowed => true,
+        }
+    }
+
     /// How many people count for each requirement so far.
     pub fn counted(&self) -> Vec<u8> {
         self.seated(|approvals| {

@@ -75,6 +75,16 @@ impl Condition {
         Ok(condition)
     }
 
+    /// Compiles an expression of any type.
+    pub(super) fn part(source: &str) -> Result<Self, ConditionError> {
+        let program = ENVIRONMENT.compile(source).map_err(|errors| ConditionError(not_cel(&errors)))?;
+        let mut expression = program.expression().clone();
+        let names = check::names(&expression)?;
+        check::literals(&expression)?;
+        let patterns = Patterns(check::take_patterns(&mut expression)?);
+        Ok(Self { source: source.to_owned(), expression, patterns, names })
+    }
+
     /// The text it was compiled from.
     pub fn source(&self) -> &str {
         &self.source

@@ -19,12 +19,16 @@ mod check;
 mod condition;
 mod facts;
 mod judge;
+mod owners;
+mod rejudge;
 mod sum;
 #[cfg(test)]
 mod tests;
 
 pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfApproval};
 pub use check::compile_pattern;
+pub use owners::Owners;
+pub use rejudge::Stricter;
 pub use condition::{Condition, ConditionError, Use};
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.
@@ -116,6 +120,8 @@ pub struct Resource {
     pub clients: Vec<String>,
     /// The hooks where a grant asked for ahead may be collected.
     pub hooks: Vec<HookName>,
+    /// Who owns its clients: they do not decide about what those ask for.
+    pub owners: Owners,
     /// Its scopes.
     pub scopes: BTreeMap<Scope, ScopeText>,
 }
