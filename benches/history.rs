@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use countersign::clock::{Clock, SystemClock, Timestamp};
-use countersign::domain::access_request::{Ballot, Choice, Event, MessageRef, Proof, Step};
+use countersign::domain::access_request::{Ballot, Choice, Event, Filled, MessageRef, Proof, Step};
 use countersign::domain::audit::{AuditEntry, CHAIN_START, chain_hash};
 use countersign::domain::identity::{Principal, Voter};
 use countersign::domain::ids::{GrantId, RequestId, SetName, SlackChannelId, SlackUserId};

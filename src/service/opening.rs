@@ -92,7 +92,7 @@ impl Service {
         let (mut empty, mut unknown) = (Vec::new(), false);
         for name in sets {
             let members = match policy.approvers.get(name) {
-                Some(set) => self.members_of(set, now).await,
+                Some(set) => self.members_of(request, set, now).await,
                 None => Ok(BTreeSet::new()),
             };
             let Ok(members) = members else {
@@ -130,10 +130,15 @@ impl Service {
     }
 
     /// Everybody in an approver set. A user group that Slack does not know has nobody in it.
-    async fn members_of(&self, set: &ApproverSet, now: Timestamp) -> Result<BTreeSet<SlackUserId>, SlackError> {
+    async fn members_of(
+        &self,
+        request: &AccessRequest,
+        set: &ApproverSet,
+        now: Timestamp,
+    ) -> Result<BTreeSet<SlackUserId>, SlackError> {
         let mut all = set.users.clone();
         for group in &set.groups {
-            match self.0.people.members(group, now).await {
+            match self.home(request).people.members(group, now).await {
                 Ok(members) => all.extend(members.iter().cloned()),
                 Err(unavailable) if unavailable.0.says_there_is_no_group() => {}
                 Err(unavailable) => return Err(unavailable.0),
@@ -155,7 +160,7 @@ impl Service {
         if !directory.users.contains_key(user) && !maps {
             return Ok(None);
         }
-        let (standing, learnt_at) = match self.0.people.standing(user, maps, now).await {
+        let (standing, learnt_at) = match self.home(request).people.standing(user, maps, now).await {
             Ok(known) => known,
             Err(unavailable) if unavailable.0.says_there_is_no_account() => return Ok(None),
             Err(unavailable) => return Err(unavailable.0),

@@ -12,7 +12,7 @@ use super::forms::{deny_form, details_view, stale_view};
 use super::lint::{check, check_view, readable, tokens};
 use crate::clock::Timestamp;
 use crate::domain::access_request::{
-    AccessRequest, Ballot, Choice, Event, MessageRef, Proof, ServerAbilities, State as RequestState,
+    AccessRequest, Ballot, Choice, Event, Filled, MessageRef, Proof, ServerAbilities, State as RequestState,
 };
 use crate::domain::audit::Actor;
 use crate::domain::grant::Grant;

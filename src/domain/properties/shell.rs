@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::speak;
 use super::world::{self, Move, Plan, Wait, Wish, World};
 use crate::domain::access_request::{
-    AccessRequest, Ballot, Choice, Cooldown, Event, Proof, Refusal, State, Status, Step, audiences,
+    AccessRequest, Ballot, Choice, Cooldown, Event, Filled, Proof, Refusal, State, Status, Step, audiences,
 };
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::grant::{Grant, GrantStep, SAME_USE_SECONDS, Source, State as GrantState};
@@ -308,7 +308,7 @@ impl Shell {
         self.last_click = Some(click);
         let Click { who, request, deny, shown } = click;
         let choice = if deny {
-            Choice::Deny { reason: "No.".to_owned(), cooldown: self.plan.cooldown }
+            Choice::Deny { reason: "No.".to_owned() }
         } else {
             Choice::Approve
         };
@@ -316,6 +316,8 @@ impl Shell {
             voter: speak::voter(who, self.members[who], self.now),
             proof: Proof::Click,
             choice,
+            filled: Filled::default(),
+            cooldown: self.plan.cooldown,
             shown_version: shown,
             message: speak::message(),
             policy: speak::policy(),
