@@ -3,7 +3,12 @@
 mod asking_again;
 mod deciding;
 mod ending;
+mod less;
+mod nobody;
+mod numbers;
+mod parties;
 mod standing;
+mod together;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};

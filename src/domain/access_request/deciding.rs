@@ -87,6 +87,8 @@ pub struct Narrowing {
     pub version: u32,
     /// The scopes that were taken out.
     pub removed: ScopeSet,
+    /// Those of them that people had to be asked about: they cool down as after a denial.
+    pub refused: ScopeSet,
     /// For how many seconds it was until then.
     pub duration_before: u64,
     /// Why, in the approver's words.
@@ -170,6 +172,11 @@ impl AccessRequest {
     /// Every scope that approvers have taken out.
     pub fn removed(&self) -> ScopeSet {
         self.deciding.narrowed.iter().flat_map(|one| one.removed.iter().cloned()).collect()
+    }
+
+    /// Every scope that approvers have taken out and that people had to be asked about.
+    pub fn refused(&self) -> ScopeSet {
+        self.deciding.narrowed.iter().flat_map(|one| one.refused.iter().cloned()).collect()
     }
 
     /// Whether an approver made less of it.

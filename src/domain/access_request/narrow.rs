@@ -30,7 +30,7 @@ impl AccessRequest {
         let (filled, shown) = (&ballot.filled, &self.question.terms.scopes);
         let keep = filled.keep.as_ref().unwrap_or(shown);
         let duration = filled.duration.unwrap_or(self.duration);
-        if !keep.is_subset(shown) || duration > self.duration || duration == 0 {
+        if !keep.is_subset(shown) || duration > self.duration || filled.duration == Some(0) {
             return Err(Refusal::Widens);
         }
         let removed: ScopeSet = shown.iter().filter(|scope| !keep.contains(scope)).cloned().collect();
@@ -60,6 +60,7 @@ impl AccessRequest {
             by,
             at: ballot.voter.learnt_at,
             version: next.shown_version,
+            refused: removed.iter().filter(|scope| self.question.asked.contains(scope)).cloned().collect(),
             removed,
             duration_before: self.duration,
             note: filled.note.clone(),

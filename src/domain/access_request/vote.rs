@@ -197,9 +197,10 @@ impl AccessRequest {
         let mut audit = next.entry(Kind::RequestApproved, actor, summary, detail, now);
         audit.grant_id = Some(grant_id);
         audit.detail["expires_at"] = json!(grant.expires_at);
-        let cooldowns = match grant.removed.is_empty() {
+        let refused = next.refused();
+        let cooldowns = match refused.is_empty() {
             true => Vec::new(),
-            false => Cooldown::of(&self.asked, &grant.removed, after(now, cooldown), "denied"),
+            false => Cooldown::of(&self.asked, &refused, after(now, cooldown), "denied"),
         };
         let effects = vec![Effect::RefreshCards, Effect::TellRequester];
         Step { next, grant: Some(grant), cooldowns, audit, effects }
@@ -258,8 +259,9 @@ impl AccessRequest {
             detail["suggested"] = json!(suggested);
         }
         let audit = next.entry(Kind::RequestDenied, by.clone(), summary, detail, now);
-        let refused: ScopeSet =
-            self.question.asked.iter().filter(|scope| !suggested.contains(scope)).cloned().collect();
+        let before = self.refused();
+        let asked = self.question.asked.iter().chain(before.iter());
+        let refused: ScopeSet = asked.filter(|scope| !suggested.contains(scope)).cloned().collect();
         let cooldowns = match refused.is_empty() && !suggested.is_empty() {
             true => Vec::new(),
             false => Cooldown::of(&self.asked, &refused, after(now, ballot.cooldown), "denied"),

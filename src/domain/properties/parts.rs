@@ -314,6 +314,7 @@ fn plan() -> Plan {
         asks,
         forbidden,
         requirements,
+        covers: vec![15; 8],
         shared,
         max_duration,
         max_token,
