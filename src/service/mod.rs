@@ -243,6 +243,16 @@ impl Service {
         self.0.work.notify_one();
     }
 
+    /// Six digits that nobody can guess: for `/access`, whose asker we show the number that approvers must type.
+    ///
+    /// # Errors
+    /// When the machine has no random numbers.
+    pub fn fresh_number() -> Result<String, Error> {
+        let mut bytes = [0u8; 8];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Busy)?;
+        Ok(format!("{:06}", u64::from_le_bytes(bytes) % 1_000_000))
+    }
+
     /// The channels of an access request's cards.
     fn channels(&self, request: &AccessRequest) -> Vec<String> {
         if request.question.channels.is_empty() {
@@ -316,13 +326,6 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
 /// A fresh identifier. Version 7 UUIDs sort by time.
 fn fresh(prefix: &str) -> String {
     format!("{prefix}_{}", uuid::Uuid::now_v7().simple())
-}
-
-/// Six digits that nobody can guess: for `/access`, whose asker we show the number that approvers must type.
-pub(crate) fn fresh_number() -> Result<String, Error> {
-    let mut bytes = [0u8; 8];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Busy)?;
-    Ok(format!("{:06}", u64::from_le_bytes(bytes) % 1_000_000))
 }
 
 fn fresh_request_id() -> Result<RequestId, Error> {

@@ -86,9 +86,9 @@ fn evaluate(expression: &Condition, asked: &TokenRequest, now: Timestamp) -> Res
     let value = expression.value_of(expression.expression(), &context).map_err(|_| NoOwners::NoValue)?;
     let Value::List(list) = value else { return Err(NoOwners::NoList) };
     list.iter()
-        .map(|one| match one {
-            Value::String(text) => Ok(Principal::new(text)),
-            _ => Err(NoOwners::NoList),
+        .map(|one| {
+            let Value::String(text) = one else { return Err(NoOwners::NoList) };
+            Ok(Principal::new(text))
         })
         .filter(|one| one.as_ref().map_or(true, |principal| !principal.as_str().is_empty()))
         .collect()

@@ -272,6 +272,7 @@ fn with_till(mut policy: Policy) -> Policy {
         name: name.to_owned(),
         clients: Vec::new(),
         hooks: Vec::new(),
+        owners: Owners::default(),
         scopes,
     };
     policy.resources = vec![

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use super::{Acted, Checked, Why};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Choice, Filled, Proof, Refusal};
-use crate::domain::scope::ScopeSet;
+use crate::domain::policy::Ceremony;
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::service::{Error, Service};
 use crate::slack::approving::{self, CHANGES_FORM};
 use crate::slack::click::Submission;
@@ -23,6 +24,11 @@ impl Service {
         if checked.button.shown_version != request.shown_version {
             // Its places would mean others by now.
             return Ok(Err((Some(Box::new(checked.request)), Why::Refused(Refusal::OutOfDate))));
+        }
+        let wanted = request.question.ceremony == Ceremony::Match || request.needs_a_reason_of(&checked.voter);
+        if form.callback_id != CHANGES_FORM && !wanted {
+            // Nobody was ever given such a form for this.
+            return Ok(Err((Some(Box::new(checked.request)), Why::Malformed("unknown form"))));
         }
         match self.filled(form, request) {
             Ok(filled) => self.vote(checked, Choice::Approve, filled, Proof::Click, now).await,
@@ -59,7 +65,7 @@ impl Service {
 }
 
 /// The scopes at these places.
-fn places(chosen: &[String], of: &[&crate::domain::scope::Scope]) -> Result<ScopeSet, &'static str> {
+fn places(chosen: &[String], of: &[&Scope]) -> Result<ScopeSet, &'static str> {
     chosen
         .iter()
         .map(|place| {

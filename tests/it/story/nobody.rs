@@ -58,7 +58,7 @@ async fn fewer_people_than_must_agree_are_too_few() {
 async fn where_slack_is_down_it_is_asked_all_the_same_and_withdrawn_when_slack_answers() {
     let app = TestApp::start().await;
     app.group_is("S0LEADS", &[]).await;
-    app.fault(json!({ "method": "*", "kind": "status", "status": 503 })).await;
+    app.fault(json!({ "method": "*", "kind": "http_503" })).await;
     let held = app.ask_held(&alice("plain:x"), 20);
     let request = app
         .until("a request", async || {
