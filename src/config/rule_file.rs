@@ -131,8 +131,7 @@ impl Reading<'_> {
         let uses = section.read("uses", values::uses).unwrap_or(Uses::Window);
         let ceremony = section.read("ceremony", |v| values::one_of(v, &CEREMONIES)).unwrap_or(Ceremony::Click);
         let unenforced = match ceremony {
-            Ceremony::Click | Ceremony::Confirm | Ceremony::Match => None,
-            Ceremony::StepUp => Some(self.not_yet("the ceremony `step_up`")),
+            Ceremony::Click | Ceremony::Confirm | Ceremony::Match | Ceremony::StepUp => None,
         };
         let reason = section.section("reason").map(|reason| self.reason(reason));
         let channel = section.read("channel", |v| values::name(v, |t| SlackChannelId::parse(t)));

@@ -13,6 +13,7 @@ mod operate;
 mod pace;
 mod perform;
 mod receipts;
+mod step_up;
 mod time;
 mod waiters;
 mod workspaces;
@@ -35,14 +36,17 @@ use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::policy::Policy;
 use crate::hooks::{Dialect, HookAuth};
+use crate::openid::Provider;
 use crate::slack::Slack;
 use crate::slack::people::People;
 use crate::store::{Delivery, Store};
 
+pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
+pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
 
@@ -51,6 +55,11 @@ pub use crate::store::{HookCall, StoreError};
 
 /// How often a unit of work looks again after somebody else was first.
 const CONFLICTS_MAX: usize = 8;
+
+/// So long nothing is written before deliveries have their turn.
+const QUIET: Duration = Duration::from_millis(5);
+/// And so long they wait for that at most.
+const QUIET_MAX: Duration = Duration::from_millis(250);
 
 /// A hook as it is configured.
 pub struct Hook {
@@ -99,6 +108,7 @@ struct Inner {
     settings: Settings,
     store: Store,
     slack: Slack,
+    openid: Option<Provider>,
     people: People,
     policy: RwLock<Arc<Policy>>,
     clock: SharedClock,
@@ -141,6 +151,7 @@ impl Service {
         policy: Policy,
         store: Store,
         workspace: Workspace,
+        openid: Option<Provider>,
         clock: SharedClock,
         receipts_key: &Path,
     ) -> anyhow::Result<Self> {
@@ -152,6 +163,7 @@ impl Service {
             settings,
             store,
             slack,
+            openid,
             people,
             policy: RwLock::new(Arc::new(policy)),
             clock,
@@ -213,6 +225,19 @@ impl Service {
     /// The store's health.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Comes back once nothing was written for a moment, or after a quarter of a second: people and calls wait for
+    /// their writes, what is told outside afterwards does not.
+    pub async fn others_first(&self) {
+        let begin = tokio::time::Instant::now();
+        loop {
+            let written = self.0.store.written();
+            tokio::time::sleep(QUIET).await;
+            if self.0.store.written() == written || begin.elapsed() >= QUIET_MAX {
+                return;
+            }
+        }
     }
 
     /// From now on held calls are answered and none is held any more.

@@ -8,6 +8,7 @@ mod nobody;
 mod numbers;
 mod parties;
 mod standing;
+mod step_up;
 mod together;
 
 use jsonwebtoken::jwk::JwkSet;

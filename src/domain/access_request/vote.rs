@@ -54,6 +54,15 @@ impl AccessRequest {
         }
     }
 
+    /// Whether somebody may approve and has not yet: asked before a ceremony is begun.
+    ///
+    /// # Errors
+    /// As [`AccessRequest::eligible`], or [`Refusal::AlreadyVoted`].
+    pub fn may_approve(&self, voter: &Voter) -> Result<(), Refusal> {
+        self.eligible(voter)?;
+        if self.has_voted(voter) { Err(Refusal::AlreadyVoted) } else { Ok(()) }
+    }
+
     /// Whether a vote counts under this answer to "may a party decide".
     pub fn may_count(&self, self_approval: SelfApproval, voter: &Voter, vote: &Vote) -> bool {
         match self_approval {

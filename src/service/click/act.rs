@@ -29,7 +29,7 @@ impl Service {
                 return self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now).await;
             }
             Ceremony::Match => {}
-            Ceremony::StepUp => return Ok(Err((Some(Box::new(checked.request)), Why::NotEnforced))),
+            Ceremony::StepUp => return self.send_a_link(checked, press, now).await,
         }
         Ok(self.ask_for_approval(checked, press, Changes::Not, now).await)
     }
@@ -39,7 +39,7 @@ impl Service {
     }
 
     /// A vote, whatever it says: every guard runs now, and what follows is committed before anybody is told.
-    pub(super) async fn vote(
+    pub(in crate::service) async fn vote(
         &self,
         checked: Checked,
         choice: Choice,
@@ -79,7 +79,8 @@ impl Service {
             let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
             commit.vote =
                 (step.next.votes.len() > request.votes.len()).then(|| step.next.votes.last().cloned()).flatten();
-            commit.bind = Some((button.hash.clone(), message.clone()));
+            // A button that is bound stays so: only one that is not yet must be bound by this click.
+            commit.bind = button.ts.is_none().then(|| (button.hash.clone(), message.clone()));
             commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
             match self.0.store.commit(commit, now).await? {
                 Outcome::Done => {
@@ -185,7 +186,7 @@ impl Service {
         self.open_form(press, &view).await.map_err(|why| (Some(Box::new(checked.request.clone())), why))
     }
 
-    async fn open_form(&self, press: &Press, view: &serde_json::Value) -> Result<(), Why> {
+    pub(in crate::service) async fn open_form(&self, press: &Press, view: &serde_json::Value) -> Result<(), Why> {
         let Some(trigger) = &press.trigger_id else { return Err(Why::Malformed("no trigger")) };
         self.0.slack.open_view(trigger, view).await.map_err(|error| {
             tracing::warn!(error = error.code(), "a form could not be opened");

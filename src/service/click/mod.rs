@@ -36,11 +36,11 @@ pub enum FormAnswer {
 }
 
 /// A click that passed the checks on where it comes from and what it carries.
-struct Checked {
-    request: AccessRequest,
-    button: Button,
-    message: MessageRef,
-    voter: Voter,
+pub(super) struct Checked {
+    pub(super) request: AccessRequest,
+    pub(super) button: Button,
+    pub(super) message: MessageRef,
+    pub(super) voter: Voter,
 }
 
 /// The approver sets that somebody is in, the user groups through which, and when the oldest part was learnt.
@@ -58,8 +58,8 @@ struct Carried {
     t: String,
 }
 
-type Refused = (Option<Box<AccessRequest>>, Why);
-type Acted = Result<(), Refused>;
+pub(super) type Refused = (Option<Box<AccessRequest>>, Why);
+pub(super) type Acted = Result<(), Refused>;
 
 impl Service {
     /// A button was pressed. Whatever it leads to is committed when this returns; a refusal is whispered.
@@ -68,6 +68,10 @@ impl Service {
     /// When the store does not answer: then the click must not be acknowledged.
     pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
         let now = self.now();
+        if press.action == forms::STEP_UP {
+            // The browser opened a link; that Slack tells us of it changes nothing.
+            return Ok(());
+        }
         let (action, value) = pressed_what(press);
         let outcome = match self.check(&press.origin, value, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
@@ -142,10 +146,7 @@ impl Service {
     }
 
     async fn request_of_button(&self, value: &str) -> Result<Option<AccessRequest>, Error> {
-        match self.0.store.button(value).await? {
-            Some(button) => Ok(self.0.store.request(&button.request).await?),
-            None => Ok(None),
-        }
+        Ok(self.0.store.clicked(value).await?.map(|(_, request)| request))
     }
 }
 
