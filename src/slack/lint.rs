@@ -96,7 +96,7 @@ fn lint(blocks: &[Value], most: usize) -> Vec<String> {
         wrong(rich > 12_000, format!("{id} has {rich} characters of rich text"));
         match serde_json::from_value::<SlackBlock>(block.clone()) {
             Ok(SlackBlock::Unknown(_)) | Err(_) => {
-                wrong(block["type"] != "input", format!("{id} is unknown to slack-morphism"))
+                wrong(block["type"] != "input" && block["type"] != "alert", format!("{id} is unknown to slack-morphism"))
             }
             Ok(known) => {
                 let back = serde_json::to_value(known).unwrap();
