@@ -6,6 +6,7 @@
 
 mod audit;
 mod commit;
+mod earlier;
 mod history;
 mod issue;
 mod lookup;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
+pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use cel::Value;
 
 use super::condition::{Condition, ConditionError};
-use super::facts;
+use super::facts::Facts;
 use super::{Policy, Resource};
 use crate::domain::Timestamp;
 use crate::domain::identity::Principal;
+use crate::domain::scope::Scope;
 use crate::domain::token_request::TokenRequest;
 
 /// Facts that an expression for owners cannot speak of: it is evaluated once for all scopes, and must not rest on
@@ -51,6 +52,7 @@ impl Owners {
     /// [`ConditionError`] when it is not CEL, names what does not exist there, or gives something else on samples.
     pub fn compile(source: &str) -> Result<Self, ConditionError> {
         let compiled = Condition::part(source)?;
+        super::check::literals(compiled.expression())?;
         if let Some(name) = NOT_FOR_OWNERS.into_iter().find(|name| compiled.names().contains(name)) {
             return Err(ConditionError(format!("`{name}` says nothing about whose client it is")));
         }
@@ -82,8 +84,9 @@ enum NoOwners {
 }
 
 fn evaluate(expression: &Condition, asked: &TokenRequest, now: Timestamp) -> Result<BTreeSet<Principal>, NoOwners> {
-    let context = facts::for_request(asked, expression.names(), now);
-    let value = expression.value_of(expression.expression(), &context).map_err(|_| NoOwners::NoValue)?;
+    let mut facts = Facts::new(asked, now);
+    let context = facts.of_scope(&Scope::unnamed(), expression.names(), &|_| false);
+    let value = expression.value(&context).ok_or(NoOwners::NoValue)?;
     let Value::List(list) = value else { return Err(NoOwners::NoList) };
     list.iter()
         .map(|one| {
