@@ -240,9 +240,13 @@ fn click() -> impl Strategy<Value = Move> {
     let stale = prop_oneof![12 => Just(0u32), 1 => Just(1u32), 1 => Just(u32::MAX)];
     let deny = prop_oneof![9 => Just(false), 1 => Just(true)];
     let on = prop_oneof![5 => Just(0usize), 1 => 0usize..4];
-    let take = prop_oneof![5 => Just(0u8), 2 => 1u8..16];
-    let seconds = select(vec![None, None, None, None, Some(60u64), Some(600), Some(0), Some(LONGEST)]);
-    let less = (take, seconds).prop_map(|(take, seconds)| Less { take, seconds });
+    let seconds = || select(vec![Some(60u64), Some(60), Some(600), Some(0), Some(LONGEST)]);
+    let less = prop_oneof![
+        16 => Just(Less::default()),
+        3 => (1u8..16).prop_map(|take| Less { take, seconds: None }),
+        1 => seconds().prop_map(|seconds| Less { take: 0, seconds }),
+        1 => (1u8..16, seconds()).prop_map(|(take, seconds)| Less { take, seconds }),
+    ];
     (0..CAST.len(), on, deny, stale, less)
         .prop_map(|(who, on, deny, stale, less)| Move::Click { who, on, deny, stale, less })
 }
@@ -267,7 +271,7 @@ fn one_move() -> impl Strategy<Value = Move> {
             .prop_map(|(who, set, yes)| Move::Belong { who, set, yes }),
         1 => select(vec![3u64, 5, 30, 600]).prop_map(Move::Tighten),
         1 => (0u8..16).prop_map(Move::Forbid),
-        3 => (0..CAST.len(), 0usize..2).prop_map(|(who, on)| Move::TakeBack { who, on }),
+        4 => (0..CAST.len(), 0usize..2).prop_map(|(who, on)| Move::TakeBack { who, on }),
     ]
 }
 
@@ -277,7 +281,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     let count = prop_oneof![6 => Just(1u8), 3 => Just(2u8), 1 => Just(3u8)];
     let how_many = prop_oneof![1 => Just(0usize..=0), 20 => Just(1..=1), 16 => Just(2..=2), 4 => Just(3..=3)];
     let requirements = how_many.prop_flat_map(move |n| vec((1u8..8, count.clone()), n));
-    let covers = vec(prop_oneof![2 => Just(15u8), 3 => 1u8..16], 3);
+    let covers = vec(prop_oneof![3 => Just(15u8), 2 => 1u8..16], 3);
     let times = (
         select(vec![0u64, 61, 61, 900, 900, 3_600, 3_600, LONGEST]),
         select(vec![3u64, 5, 60, 60, 600, 600]),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Acted, Checked, Why};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Choice, Filled, Proof, Refusal};
+use crate::domain::access_request::{AccessRequest, Choice, Filled, Proof, Refusal, Status};
 use crate::domain::policy::Ceremony;
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::service::{Error, Service};
@@ -21,9 +21,14 @@ impl Service {
         now: Timestamp,
     ) -> Result<Acted, Error> {
         let request = &checked.request;
-        if checked.button.shown_version != request.shown_version {
+        let is_pending = request.status(now) == Status::Pending;
+        if is_pending && checked.button.shown_version != request.shown_version {
             // Its places would mean others by now.
             return Ok(Err((Some(Box::new(checked.request)), Why::Refused(Refusal::OutOfDate))));
+        }
+        if !is_pending {
+            let settled = Refusal::Settled(request.status(now));
+            return Ok(Err((Some(Box::new(checked.request)), Why::Refused(settled))));
         }
         let wanted = request.question.ceremony == Ceremony::Match || request.needs_a_reason_of(&checked.voter);
         if form.callback_id != CHANGES_FORM && !wanted {
