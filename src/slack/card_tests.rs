@@ -285,8 +285,8 @@ fn check_options(name: &str, view: &Value) {
 
 /// Nothing that anybody wrote mentions or links anything.
 fn check_tokens(message: &Message) {
-    let known = |token: &String| {
-        ["@U0BOB", "#C0PAY"].contains(&token.as_str()) || (token.starts_with("!date^17954") && token.ends_with("UTC"))
+    let known = |token: &&str| {
+        ["@U0BOB", "#C0PAY"].contains(token) || (token.starts_with("!date^17954") && token.ends_with("UTC"))
     };
     let mrkdwn = message.blocks.iter().filter(|block| block["type"] != "rich_text").map(Value::to_string);
     for text in mrkdwn.chain([message.text.clone()]) {
