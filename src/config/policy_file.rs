@@ -7,9 +7,11 @@ use toml::de::DeValue;
 use super::reader::{ConfigErrors, Findings, Section};
 use super::{rule_file, values};
 use crate::domain::hashing::sha256_hex;
-use crate::domain::ids::{HookName, SetName, SlackGroupId, SlackUserId};
 use crate::domain::identity::Principal;
-use crate::domain::policy::{ApproverSet, Limits, Owners, Partial, Policy, PolicyVersion, Resource, Risk, Rule, ScopeText};
+use crate::domain::ids::{HookName, SetName, SlackGroupId, SlackUserId};
+use crate::domain::policy::{
+    ApproverSet, Limits, Owners, Partial, Policy, PolicyVersion, Resource, Risk, Rule, ScopeText,
+};
 use crate::domain::scope::Scope;
 
 /// The words for a risk.

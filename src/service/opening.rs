@@ -170,17 +170,15 @@ impl Service {
         }
         let Some(principal) = directory.principal(user, &standing) else { return Ok(None) };
         let possible = directory.possible(user, &standing);
-        let voter =
-            Voter { slack: user.clone(), principal, possible, member_of, groups: BTreeSet::new(), learnt_at };
+        let voter = Voter { slack: user.clone(), principal, possible, member_of, groups: BTreeSet::new(), learnt_at };
         let excluded = request.question.self_approval == SelfApproval::Never && request.is_party(&voter);
         Ok((!excluded).then_some(voter))
     }
 }
 
 fn too_few(request: &AccessRequest, people: &[Voter], empty: &[String]) -> String {
-    let sets = |approvers: &[SetName]| {
-        approvers.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
-    };
+    let sets =
+        |approvers: &[SetName]| approvers.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
     let wanting = request.question.requirements.iter().find(|requirement| {
         let able = people.iter().filter(|who| requirement.approvers.iter().any(|set| who.member_of.contains(set)));
         able.count() < usize::from(requirement.count.get())

@@ -34,8 +34,7 @@ const CHECKBOXES_MAX: usize = 10;
 /// Slack's most for an option's text and for its description.
 const OPTION_MAX: usize = 75;
 /// The times that are offered, where they are shorter than what is shown.
-const TIMES: [u64; 12] =
-    [604_800, 259_200, 86_400, 43_200, 28_800, 14_400, 7_200, 3_600, 1_800, 900, 300, 60];
+const TIMES: [u64; 12] = [604_800, 259_200, 86_400, 43_200, 28_800, 14_400, 7_200, 3_600, 1_800, 900, 300, 60];
 
 /// Whether a form offers to approve less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +122,11 @@ fn risky(facts: &CardFacts<'_>) -> Option<Value> {
         (risk >= Risk::High).then(|| (risk, scope.clone()))
     });
     let (risk, scope) = worst.max_by_key(|(risk, _)| *risk)?;
-    let says = format!("{} has {} risk. Grant it only if the reason needs it.", cut(&clean(scope.as_str()), 120).0, risk_word(risk));
+    let says = format!(
+        "{} has {} risk. Grant it only if the reason needs it.",
+        cut(&clean(scope.as_str()), 120).0,
+        risk_word(risk)
+    );
     let says = cut(&says, 200).0;
     Some(json!({ "type": "alert", "block_id": "risk", "level": "warning", "text": plain(&says, 200) }))
 }
@@ -149,7 +152,8 @@ fn number() -> Value {
     let element = json!({
         "type": "plain_text_input", "action_id": NUMBER, "min_length": 1, "max_length": NUMBER_MAX, "focus_on_load": true,
     });
-    let hint = "Ask the person who made this request, not a message. One wrong number and you can't approve it any more.";
+    let hint =
+        "Ask the person who made this request, not a message. One wrong number and you can't approve it any more.";
     input(NUMBER, "Number that the client shows", Some(hint), false, element)
 }
 
@@ -178,7 +182,10 @@ fn scopes(facts: &CardFacts<'_>) -> Option<Value> {
     let (label, hint) = if request.server.narrow_scope {
         ("Scopes to grant", "Take out what is not needed. Nothing can be added.")
     } else {
-        ("Scopes to offer", "This server can only issue all or nothing: this call is refused, naming what you leave here.")
+        (
+            "Scopes to offer",
+            "This server can only issue all or nothing: this call is refused, naming what you leave here.",
+        )
     };
     Some(input(SCOPES, label, Some(hint), true, element))
 }

@@ -168,7 +168,13 @@ fn every_state(
         let by = Actor::Person(user("U0BOB"), Some(Principal::new(UGLY)));
         let (refused, version) = (ScopeSet::default(), 2);
         less.deciding.narrowed.push(Narrowing {
-            by, at: at(10), version, removed, refused, duration_before: 7_200, note: note.clone(),
+            by,
+            at: at(10),
+            version,
+            removed,
+            refused,
+            duration_before: 7_200,
+            note: note.clone(),
         });
     }
     let mut busy = one.clone();
@@ -471,5 +477,8 @@ fn a_deadline_that_passed_counts_before_anybody_wrote_it_down() {
     let (message, text) = shown("expired, not written down", &plain());
     assert!(text.contains("Nobody decided before") && actions(&message).is_empty(), "{text}");
     let soon = at(0) + TimeDelta::seconds(1_799);
-    assert_eq!(actions(&drawn(&open(plain(), true, "refunds"), None, soon, card)), ["approve", "changes", "deny", "more"]);
+    assert_eq!(
+        actions(&drawn(&open(plain(), true, "refunds"), None, soon, card)),
+        ["approve", "changes", "deny", "more"]
+    );
 }

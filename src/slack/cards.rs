@@ -7,9 +7,7 @@ use serde_json::json;
 
 use super::Message;
 use super::approving;
-use super::blocks::{
-    Style, actions, button, confirm, context, fields, header, line, named, plain, rich, run, section,
-};
+use super::blocks::{Style, actions, button, confirm, context, fields, header, line, named, plain, rich, run, section};
 use super::ending::{self, Stage};
 use super::parts::Parts;
 use super::text::{clean, code, counted, cut, date, duration, inert, mention};
@@ -82,7 +80,12 @@ pub fn card(facts: &CardFacts<'_>) -> Message {
     let mut blocks = vec![("head", header(&format!("{}: {title}", stage.headline())))];
     if stage == Stage::Pending {
         blocks.push(("scopes", parts.scopes(&format!("Asks for {count}"), scopes)));
-        let please = format!("{} Please decide by {}.{}", approvers(facts), date(facts.request.decide_by), match_words(facts.request));
+        let please = format!(
+            "{} Please decide by {}.{}",
+            approvers(facts),
+            date(facts.request.decide_by),
+            match_words(facts.request)
+        );
         blocks.push(("lead", section(&please)));
     } else {
         blocks.push(("lead", section(&ending::sentence(facts, stage))));
@@ -283,7 +286,8 @@ fn changes(facts: &CardFacts<'_>) -> Option<serde_json::Value> {
 
 /// The menu with what decides nothing, so that the card stays calm.
 fn more(facts: &CardFacts<'_>) -> serde_json::Value {
-    let choice = |word: &str, text: &str| json!({ "text": plain(text, 75), "value": format!("{word}.{}", facts.button) });
+    let choice =
+        |word: &str, text: &str| json!({ "text": plain(text, 75), "value": format!("{word}.{}", facts.button) });
     let mut options = vec![
         choice(CLAIM, "I'm looking at it"),
         choice(COMMENT, "Comment to the requester…"),
@@ -315,7 +319,10 @@ fn at_hand(request: &AccessRequest) -> Option<String> {
     }
     if !deciding.wrong_numbers.is_empty() {
         let most = crate::domain::access_request::WRONG_NUMBERS_MAX;
-        said.push(format!("{} typed, the third of {most} denies", counted(deciding.wrong_numbers.len(), "wrong number")));
+        said.push(format!(
+            "{} typed, the third of {most} denies",
+            counted(deciding.wrong_numbers.len(), "wrong number")
+        ));
     }
     (!said.is_empty()).then(|| said.join(" · "))
 }

@@ -378,7 +378,9 @@ fn unusual_for_this_client(request: &AccessRequest) -> Vec<String> {
         (None, n) if n == shown.len() && n > 0 => {
             all.push("First time: this client never had any of this for this subject.".to_owned());
         }
-        (_, n) if n > 0 => all.push(format!("First time for {}: this client never had that for this subject.", listed(&new))),
+        (_, n) if n > 0 => {
+            all.push(format!("First time for {}: this client never had that for this subject.", listed(&new)))
+        }
         (_, _) => {}
     }
     if let Some(last) = &history.last {

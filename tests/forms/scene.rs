@@ -282,7 +282,9 @@ pub fn every_state(asked: &TokenRequest, frame: &Frame) -> Vec<Scene> {
     let busy = busy.into_iter().fold(pending.clone(), |one, event| one.apply(event, at(5)).expect("a turn").next);
     add("in many hands", &busy, None, 5);
     let less = Filled {
-        keep: ScopeSet::collect(asked.scopes.iter().map(Scope::as_str).take(1)).ok().filter(|_| frame.server.narrow_scope),
+        keep: ScopeSet::collect(asked.scopes.iter().map(Scope::as_str).take(1))
+            .ok()
+            .filter(|_| frame.server.narrow_scope),
         duration: frame.server.set_lifetime.then_some(1),
         note: Some(frame.reason.clone()),
         ..Filled::default()

@@ -50,9 +50,7 @@ pub const SURFACES: &[Surface] = &[
     surface("comment to the requester", |s| {
         posted(&s.draw(|facts| cards::passed_on(facts, &somebody(), &s.frame.reason)))
     }),
-    surface("handed over", |s| {
-        posted(&s.draw(|facts| cards::handed_over(facts, &somebody(), &["C0PAY".to_owned()])))
-    }),
+    surface("handed over", |s| posted(&s.draw(|facts| cards::handed_over(facts, &somebody(), &["C0PAY".to_owned()])))),
     surface("thread: an approval taken back", |s| noted(s, Kind::VoteWithdrawn)),
     surface("thread: less approved", |s| noted(s, Kind::RequestNarrowed)),
     surface("thread: a wrong number", |s| noted(s, Kind::NumberWrong)),

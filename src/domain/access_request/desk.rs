@@ -50,7 +50,11 @@ impl AccessRequest {
                 let summary = format!("{by} said something to the requester");
                 let audit = next.entry(Kind::RequestCommented, by, summary, detail, now);
                 let told = Effect::PassOn { from: voter.slack.clone(), text: text.clone() };
-                Ok(step(next, audit, vec![told, Effect::NoteInThread { text: format!("{} to the requester: {text}", voter.principal) }]))
+                Ok(step(
+                    next,
+                    audit,
+                    vec![told, Effect::NoteInThread { text: format!("{} to the requester: {text}", voter.principal) }],
+                ))
             }
             Turn::HandOver(other) => {
                 if Self::is_same_person(voter, &other) || self.eligible(&other).is_err() {
@@ -73,8 +77,7 @@ impl AccessRequest {
         let mut next = self.clone();
         next.state = State::Cancelled { by: Actor::Service, at: now };
         next.deciding.because = Some(why.clone());
-        let audit =
-            next.entry(Kind::RequestCancelled, Actor::Service, why.clone(), json!({ "reason": why }), now);
+        let audit = next.entry(Kind::RequestCancelled, Actor::Service, why.clone(), json!({ "reason": why }), now);
         step(next, audit, vec![Effect::RefreshCards, Effect::TellRequester])
     }
 

@@ -6,9 +6,7 @@ use serde_json::json;
 
 use super::deciding::WrongNumber;
 use super::narrow::Less;
-use super::{
-    AccessRequest, Ballot, Choice, Cooldown, Effect, Proof, Refusal, State, Step, Vote, WRONG_NUMBERS_MAX,
-};
+use super::{AccessRequest, Ballot, Choice, Cooldown, Effect, Proof, Refusal, State, Step, Vote, WRONG_NUMBERS_MAX};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
 use crate::domain::grant::{Grant, Source, State as GrantState, after, rule_names, spoken};
@@ -74,9 +72,7 @@ impl AccessRequest {
 
     /// How many people count for each requirement so far.
     pub fn counted(&self) -> Vec<u8> {
-        self.seated(|approvals| {
-            quorum::counted(&self.question.requirements, approvals, self.question.shared)
-        })
+        self.seated(|approvals| quorum::counted(&self.question.requirements, approvals, self.question.shared))
     }
 
     /// Who counts for each requirement so far.

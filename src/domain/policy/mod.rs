@@ -32,11 +32,11 @@ mod tests;
 
 pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfApproval};
 pub use check::compile_pattern;
-pub use owners::Owners;
-pub use rejudge::Stricter;
 pub use condition::{Condition, ConditionError, Use};
 pub use explain::{Explained, Passed, Seen};
 pub use lint::{Finding, Weight};
+pub use owners::Owners;
+pub use rejudge::Stricter;
 pub use rules::Rules;
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.

@@ -106,7 +106,10 @@ impl Policy {
         let mut all = BTreeSet::new();
         for resource in self.resources.iter().filter(|resource| is_about(resource, asked)) {
             let owners = resource.owners.of(asked, now).map_err(|_| {
-                format!("Who owns this client cannot be told: `owners` of the resource `{}` has no value.", resource.name)
+                format!(
+                    "Who owns this client cannot be told: `owners` of the resource `{}` has no value.",
+                    resource.name
+                )
             })?;
             all.extend(owners);
         }
@@ -156,7 +159,8 @@ mod tests {
 
     #[test]
     fn what_can_never_work_is_found_when_the_policy_is_loaded() {
-        for bad in ["client.id", "[1]", "true", "nobody", "client.owner", "[scope]", "[reason]", "first_time ? [] : []", "["]
+        for bad in
+            ["client.id", "[1]", "true", "nobody", "client.owner", "[scope]", "[reason]", "first_time ? [] : []", "["]
         {
             assert!(Owners::compile(bad).is_err(), "{bad}");
         }

@@ -11,7 +11,9 @@ use super::model::parties;
 use super::people::{self, Approval};
 use super::world::{self, CAST, Plan, Wish};
 use super::{small, speak};
-use crate::domain::access_request::{self, AccessRequest, Ballot, Choice, Cooldown, Event, Filled, Proof, Status, would_meet};
+use crate::domain::access_request::{
+    self, AccessRequest, Ballot, Choice, Cooldown, Event, Filled, Proof, Status, would_meet,
+};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, TOKEN_LIFETIME_MIN, after};
 use crate::domain::hashing::{canonical_json, exact_json, sha256_hex};

@@ -323,17 +323,15 @@ impl Shell {
     fn click(&mut self, click: Click) -> Seen {
         self.last_click = Some(click);
         let Click { who, request, deny, shown, less } = click;
-        let kept = |scopes: &ScopeSet| scopes.iter().filter(|scope| !speak::scopes(less.take).contains(scope)).cloned().collect();
+        let kept = |scopes: &ScopeSet| {
+            scopes.iter().filter(|scope| !speak::scopes(less.take).contains(scope)).cloned().collect()
+        };
         let filled = Filled {
             keep: (less.take != 0).then(|| kept(&self.requests[request].question.terms.scopes)),
             duration: less.seconds,
             ..Filled::default()
         };
-        let choice = if deny {
-            Choice::Deny { reason: "No.".to_owned() }
-        } else {
-            Choice::Approve
-        };
+        let choice = if deny { Choice::Deny { reason: "No.".to_owned() } } else { Choice::Approve };
         let ballot = Ballot {
             voter: speak::voter(who, self.members[who], self.now),
             proof: Proof::Click,

@@ -113,7 +113,10 @@ pub fn question(plan: &Plan, wish: &Wish) -> Question {
         requirements: requirements(&plan.requirements)
             .into_iter()
             .zip(&plan.covers)
-            .map(|(requirement, cover)| Requirement { scopes: covered(*cover, wish.scopes & !plan.forbidden), ..requirement })
+            .map(|(requirement, cover)| Requirement {
+                scopes: covered(*cover, wish.scopes & !plan.forbidden),
+                ..requirement
+            })
             .collect(),
         asked: terms.scopes.clone(),
         terms,

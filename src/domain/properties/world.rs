@@ -247,8 +247,13 @@ fn click() -> impl Strategy<Value = Move> {
         1 => seconds().prop_map(|seconds| Less { take: 0, seconds }),
         1 => (1u8..16, seconds()).prop_map(|(take, seconds)| Less { take, seconds }),
     ];
-    (0..CAST.len(), on, deny, stale, less)
-        .prop_map(|(who, on, deny, stale, less)| Move::Click { who, on, deny, stale, less })
+    (0..CAST.len(), on, deny, stale, less).prop_map(|(who, on, deny, stale, less)| Move::Click {
+        who,
+        on,
+        deny,
+        stale,
+        less,
+    })
 }
 
 fn wait() -> impl Strategy<Value = Wait> {

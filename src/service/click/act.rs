@@ -14,8 +14,8 @@ use crate::domain::ids::RequestId;
 use crate::domain::policy::Ceremony;
 use crate::domain::token_request::SubjectKind;
 use crate::service::{CONFLICTS_MAX, Error, Service, fresh_grant_id};
-use crate::slack::click::Press;
 use crate::slack::approving::{self, Changes};
+use crate::slack::click::Press;
 use crate::slack::forms;
 use crate::store::{Change, Commit, Delivery, Outcome};
 
@@ -152,8 +152,7 @@ impl Service {
         }
         let carried = carried(press, &checked);
         let own = request.needs_a_reason_of(&checked.voter);
-        let form =
-            self.with_facts(request, None, "", |facts| approving::approve_form(&carried, facts, changes, own));
+        let form = self.with_facts(request, None, "", |facts| approving::approve_form(&carried, facts, changes, own));
         self.open_for(checked, press, &form).await
     }
 

@@ -43,8 +43,7 @@ impl Service {
 
     fn filled(&self, form: &Submission, request: &AccessRequest) -> Result<Filled, &'static str> {
         let text = |block: &str| Some(form.value(block, block).trim().to_owned()).filter(|text| !text.is_empty());
-        let mut filled =
-            Filled { note: text(approving::NOTE), number: text(approving::NUMBER), ..Filled::default() };
+        let mut filled = Filled { note: text(approving::NOTE), number: text(approving::NUMBER), ..Filled::default() };
         if filled.note.as_ref().is_some_and(|note| note.chars().count() > *approving::NOTE_LENGTH.end()) {
             return Err("too long a note");
         }

@@ -10,10 +10,10 @@ use crate::domain::access_request::{AccessRequest, Refusal, State};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::identity::Outsider;
 use crate::domain::ids::{SlackChannelId, SlackUserId};
-use crate::service::{Error, Service};
 use crate::domain::policy::Stricter;
-use crate::slack::{cards, text};
+use crate::service::{Error, Service};
 use crate::slack::click::{Foreign, Origin};
+use crate::slack::{cards, text};
 use crate::store::Commit;
 
 /// How many refusals of one person are written down within a minute; further ones are only counted.

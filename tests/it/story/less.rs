@@ -51,7 +51,9 @@ async fn an_approver_takes_a_scope_out_and_shortens_the_time_and_that_is_what_is
     for channel in [DESK, LEDGER] {
         let card = app.card(channel).await;
         assert!(card.head().starts_with("Approved"), "{}", card.says);
-        for said in ["bob@example.com", "took out", "ledger:write", "15 minutes instead of 1 hour", "Reading is enough."] {
+        for said in
+            ["bob@example.com", "took out", "ledger:write", "15 minutes instead of 1 hour", "Reading is enough."]
+        {
             assert!(card.says.contains(said), "{said}: {}", card.says);
         }
     }
@@ -118,7 +120,8 @@ async fn what_a_form_says_is_read_against_the_request_and_adds_nothing() {
         let options: Vec<Value> = places.iter().map(|place| json!({ "value": place })).collect();
         json!({ "scopes": { "scopes": { "type": "checkboxes", "selected_options": options } } })
     };
-    let time = |place: &str| json!({ "time": { "time": { "type": "static_select", "selected_option": { "value": place } } } });
+    let time =
+        |place: &str| json!({ "time": { "time": { "type": "static_select", "selected_option": { "value": place } } } });
     for (what, forged) in [
         ("a place that is not there", chosen(&["0", "7"])),
         ("a scope instead of a place", chosen(&["ledger:write"])),

@@ -99,7 +99,10 @@ async fn with_reason_a_party_approves_only_by_saying_why_and_that_is_on_record()
     app.fill("U0ALICE", json!({ "note": "Nobody else is awake." })).await;
     app.ask(&alice("ledger:write")).await.granted();
     let entry = app.audit().await.into_iter().find(|entry| entry["kind"] == "request.approved").expect("an entry");
-    assert_eq!((&entry["detail"]["note"], &entry["detail"]["self_approval"]), (&json!("Nobody else is awake."), &json!(true)));
+    assert_eq!(
+        (&entry["detail"]["note"], &entry["detail"]["self_approval"]),
+        (&json!("Nobody else is awake."), &json!(true))
+    );
     assert!(app.card(LEDGER).await.says.contains("Nobody else is awake."));
 }
 

@@ -32,10 +32,18 @@ async fn two_sets_are_met_by_two_people_whatever_the_order_and_the_card_says_who
         let app = TestApp::stage().policy(policy()).start().await;
         app.ask(&alice("ship")).await.pending();
         let card = app.card(DESK).await;
-        assert!(card.says.contains("`leads`: still needs 1") && card.says.contains("`owners`: still needs 1"), "{}", card.says);
+        assert!(
+            card.says.contains("`leads`: still needs 1") && card.says.contains("`owners`: still needs 1"),
+            "{}",
+            card.says
+        );
         app.approve(order[0], &card).await;
         let half = app.card(DESK).await;
-        assert!(half.says.contains("1 of 2 approvals") && half.says.contains(&format!("<@{}>", order[0])), "{}", half.says);
+        assert!(
+            half.says.contains("1 of 2 approvals") && half.says.contains(&format!("<@{}>", order[0])),
+            "{}",
+            half.says
+        );
         app.ask(&alice("ship")).await.pending();
         app.approve(order[1], &half).await;
         app.ask(&alice("ship")).await.granted();
@@ -49,7 +57,11 @@ async fn two_of_one_set_are_not_one_of_each() {
     app.approve("U0BOB", &app.card(DESK).await).await;
     app.approve("U0DORA", &app.card(DESK).await).await;
     let card = app.card(DESK).await;
-    assert!(card.head().starts_with("Approval needed") && card.says.contains("`owners`: still needs 1"), "{}", card.says);
+    assert!(
+        card.head().starts_with("Approval needed") && card.says.contains("`owners`: still needs 1"),
+        "{}",
+        card.says
+    );
     app.approve("U0CAROL", &card).await;
     app.ask(&alice("ship")).await.granted();
 }
@@ -88,7 +100,8 @@ async fn an_approval_is_taken_back_until_it_is_decided_and_can_be_given_again() 
     app.approve("U0BOB", &app.card(DESK).await).await;
     app.ask(&alice("ledger:close")).await.granted();
     let happened = app.happened_to(&request).await;
-    let votes: Vec<_> = happened.iter().filter(|kind| kind.starts_with("vote.") || *kind == "request.approved").collect();
+    let votes: Vec<_> =
+        happened.iter().filter(|kind| kind.starts_with("vote.") || *kind == "request.approved").collect();
     assert_eq!(votes, ["vote.recorded", "vote.withdrawn", "vote.recorded", "request.approved"]);
     let grants = app.operator_sees("/v1/grants").await;
     assert_eq!(grants["grants"][0]["approved_by"], json!(["carol@example.com", "bob@example.com"]));
@@ -131,7 +144,9 @@ async fn only_approvers_do_that_and_only_an_approver_takes_over() {
     let app = TestApp::start().await;
     app.ask(&alice("ledger:write")).await.pending();
     let card = app.card(LEDGER).await;
-    for (person, why) in [("U0NORA", "not_an_approver"), ("U0ALICE", "own_request"), ("U0EVE", "other_workspace"), ("U0GREG", "guest")] {
+    for (person, why) in
+        [("U0NORA", "not_an_approver"), ("U0ALICE", "own_request"), ("U0EVE", "other_workspace"), ("U0GREG", "guest")]
+    {
         for word in ["claim", "comment", "hand_over"] {
             let seq = app.audited().await;
             app.choose(person, &card, word).await;
@@ -168,7 +183,8 @@ async fn a_policy_that_wants_more_by_the_click_refuses_it_with_words() {
         assert_eq!(app.audit_after(seq).await[0]["detail"]["why"], why);
         assert!(app.whisper_comes("U0BOB", LEDGER).await.contains(words), "{words}");
     };
-    reload(&mut app, POLICY.replace("approvals = 1\nmax_duration = \"2h\"", "approvals = 2\nmax_duration = \"2h\"")).await;
+    reload(&mut app, POLICY.replace("approvals = 1\nmax_duration = \"2h\"", "approvals = 2\nmax_duration = \"2h\""))
+        .await;
     seen(&app, "policy_wants_more_now", "wants more people").await;
     let denied = POLICY.replace("[[rule]]\nname = \"writing\"", "[[rule]]\nname = \"no writing\"\nwhen = 'scope == \"ledger:write\"'\ndeny = \"The books are closed.\"\n\n[[rule]]\nname = \"writing\"");
     reload(&mut app, denied).await;
