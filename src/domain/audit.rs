@@ -28,6 +28,24 @@ pub enum Kind {
     /// An approver agreed, and more must.
     #[serde(rename = "vote.recorded")]
     VoteRecorded,
+    /// An approver took an approval back.
+    #[serde(rename = "vote.withdrawn")]
+    VoteWithdrawn,
+    /// An approver agreed to less than what was shown, and more people must agree.
+    #[serde(rename = "request.narrowed")]
+    RequestNarrowed,
+    /// An approver typed another number than the client shows.
+    #[serde(rename = "number.wrong")]
+    NumberWrong,
+    /// An approver is looking at it.
+    #[serde(rename = "request.claimed")]
+    RequestClaimed,
+    /// An approver said something to the requester.
+    #[serde(rename = "request.commented")]
+    RequestCommented,
+    /// An approver asked another one to decide.
+    #[serde(rename = "request.handed_over")]
+    RequestHandedOver,
     /// Every requirement is met.
     #[serde(rename = "request.approved")]
     RequestApproved,
@@ -66,6 +84,12 @@ impl Kind {
             Self::RequestOpened => "request.opened",
             Self::RequestJoined => "request.joined",
             Self::VoteRecorded => "vote.recorded",
+            Self::VoteWithdrawn => "vote.withdrawn",
+            Self::RequestNarrowed => "request.narrowed",
+            Self::NumberWrong => "number.wrong",
+            Self::RequestClaimed => "request.claimed",
+            Self::RequestCommented => "request.commented",
+            Self::RequestHandedOver => "request.handed_over",
             Self::RequestApproved => "request.approved",
             Self::RequestDenied => "request.denied",
             Self::RequestExpired => "request.expired",

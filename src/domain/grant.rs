@@ -93,6 +93,9 @@ pub struct Grant {
     pub coverage: CoverageKey,
     /// What may be issued.
     pub scopes: ScopeSet,
+    /// What approvers took out of what was asked: the same call gets the rest without asking again.
+    #[serde(default)]
+    pub removed: ScopeSet,
     /// When the decision was made: its clock starts here.
     pub granted_at: Timestamp,
     /// Its absolute end.
@@ -173,6 +176,7 @@ impl Grant {
             source: Source::AllowRule,
             coverage: asked.coverage_key(),
             scopes: terms.scopes.clone(),
+            removed: ScopeSet::default(),
             granted_at: now,
             expires_at: after(now, lasts),
             collect_by: None,
@@ -221,11 +225,23 @@ impl Grant {
         self.last_use.as_ref().is_some_and(|(at, last)| last == fingerprint && near(at))
     }
 
-    /// Whether it covers a token request: equal in all but the scopes, which are no more than its own.
-    pub fn covers(&self, asked: &TokenRequest, scopes: &ScopeSet) -> bool {
+    /// What may be issued to a token request under it: all that is asked where that is no more than its own, and
+    /// the rest where what goes beyond was taken out by the people who approved. Everything but the scopes is equal.
+    pub fn answers(&self, asked: &TokenRequest, scopes: &ScopeSet) -> Option<ScopeSet> {
         let names_the_same_kind = scopes.is_empty() == self.scopes.is_empty();
         let same_coverage = self.asked.is_plainly_alike(asked) || self.coverage == asked.coverage_key();
-        same_coverage && scopes.is_subset(&self.scopes) && names_the_same_kind
+        if !same_coverage || !names_the_same_kind {
+            return None;
+        }
+        let beyond: Vec<_> = scopes.iter().filter(|scope| !self.scopes.contains(scope)).collect();
+        let left: ScopeSet = scopes.iter().filter(|scope| self.scopes.contains(scope)).cloned().collect();
+        let was_decided = beyond.iter().all(|scope| self.removed.contains(scope));
+        (was_decided && (beyond.is_empty() || !left.is_empty())).then_some(left)
+    }
+
+    /// Whether it covers a token request: equal in all but the scopes, which are no more than its own.
+    pub fn covers(&self, asked: &TokenRequest, scopes: &ScopeSet) -> bool {
+        self.answers(asked, scopes).is_some_and(|issued| issued == *scopes)
     }
 
     /// The token that may be issued at `now`: min(that call's wish, the longest token, what is left).
@@ -249,9 +265,7 @@ impl Grant {
             Status::Ended(how) => return Err(NotIssued::Ended(how)),
             Status::Reserved | Status::Active => {}
         }
-        if !self.covers(asked, scopes) {
-            return Err(NotIssued::NotCovered);
-        }
+        let Some(scopes) = self.answers(asked, scopes) else { return Err(NotIssued::NotCovered) };
         let left = u64::try_from((self.expires_at - now).num_seconds()).unwrap_or(0);
         let wish = asked.requested_lifetime.unwrap_or(u64::MAX);
         let longest = self.max_token_lifetime.min(lifetime_max);
@@ -262,7 +276,7 @@ impl Grant {
         if lifetime < TOKEN_LIFETIME_MIN {
             return Err(NotIssued::TooShort);
         }
-        Ok(Issuance { grant: self.id.clone(), scopes: scopes.clone(), lifetime, expires_at: after(now, lifetime) })
+        Ok(Issuance { grant: self.id.clone(), scopes, lifetime, expires_at: after(now, lifetime) })
     }
 
     /// Ends it. What it covered is refused for the longer of the cool-down and what an allow had left.

@@ -170,6 +170,11 @@ impl TokenRequest {
             && self.cnf == other.cnf
     }
 
+    /// Whether its client shows a number that somebody could type.
+    pub fn shows_a_number(&self) -> bool {
+        self.binding_message.as_deref().is_some_and(|number| !number.trim().is_empty())
+    }
+
     /// Refresh and token exchange carry an earlier decision on; they never open an access request.
     pub fn may_open_a_request(&self) -> bool {
         !matches!(self.grant_type.as_str(), "refresh_token" | "urn:ietf:params:oauth:grant-type:token-exchange")

@@ -229,6 +229,10 @@ impl Service {
         };
         let id = fresh_request_id()?;
         let step = AccessRequest::open(id, call.asked.clone(), question.clone(), server, policy.version.clone(), now);
+        let step = match self.prepared(policy, step, now).await? {
+            Ok(step) => step,
+            Err(says) => return self.refuse(call, DeniedKind::Policy, says, None, now).await,
+        };
         let mut commit = self.commit_of(Change::New(step.next.clone()), &step);
         commit.call.clone_from(&call.named);
         self.committed(commit, Look::Waiting(Box::new(step.next)), now).await
@@ -329,10 +333,18 @@ impl Service {
 }
 
 fn ended(request: &AccessRequest, now: Timestamp) -> Answer {
+    let suggested = &request.deciding.suggested;
     let (error, says) = match (&request.state, request.status(now)) {
-        (State::Denied { .. }, _) => (DeniedKind::Person, "An approver denied this request."),
-        (_, Status::Cancelled) => (DeniedKind::Cancelled, "This request was withdrawn."),
-        (_, _) => (DeniedKind::Expired, "Nobody decided on this request in time."),
+        (State::Denied { .. }, _) if !suggested.is_empty() => {
+            let says = format!("An approver did not grant all of this. Ask for these alone: {suggested}");
+            (DeniedKind::Person, says)
+        }
+        (State::Denied { .. }, _) => (DeniedKind::Person, "An approver denied this request.".to_owned()),
+        (_, Status::Cancelled) => {
+            let because = request.deciding.because.clone();
+            (DeniedKind::Cancelled, because.unwrap_or_else(|| "This request was withdrawn.".to_owned()))
+        }
+        (_, _) => (DeniedKind::Expired, "Nobody decided on this request in time.".to_owned()),
     };
-    Answer::Denied(Denied { says: says.to_owned(), request_id: Some(request.id.clone()), error })
+    Answer::Denied(Denied { says, request_id: Some(request.id.clone()), error })
 }

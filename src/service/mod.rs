@@ -8,6 +8,7 @@ mod cards;
 mod click;
 mod deliver;
 mod hand_over;
+mod opening;
 mod operate;
 mod pace;
 mod perform;
@@ -267,6 +268,16 @@ impl Service {
         self.0.work.notify_one();
     }
 
+    /// Six digits that nobody can guess: for `/access`, whose asker we show the number that approvers must type.
+    ///
+    /// # Errors
+    /// When the machine has no random numbers.
+    pub fn fresh_number() -> Result<String, Error> {
+        let mut bytes = [0u8; 8];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Busy)?;
+        Ok(format!("{:06}", u64::from_le_bytes(bytes) % 1_000_000))
+    }
+
     /// The channels of an access request's cards.
     fn channels(&self, request: &AccessRequest) -> Vec<String> {
         if request.question.channels.is_empty() {
@@ -294,6 +305,12 @@ impl Service {
                 Effect::NoteInThread { text } => {
                     all.extend(each(&|channel| Delivery::NoteInThread { channel, text: text.clone() }));
                 }
+                Effect::PassOn { from, text } => {
+                    all.push(Delivery::PassOn { from: from.clone(), text: text.clone() });
+                }
+                Effect::TellApprover { to, from } => {
+                    all.push(Delivery::TellApprover { to: to.clone(), from: from.clone() });
+                }
             }
         }
         if let Some(audit) = audit.filter(|audit| is_told_in_the_thread(audit.kind)) {
@@ -309,14 +326,20 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
     match kind {
         Kind::RequestOpened
         | Kind::VoteRecorded
+        | Kind::VoteWithdrawn
+        | Kind::RequestNarrowed
+        | Kind::NumberWrong
+        | Kind::RequestClaimed
+        | Kind::RequestHandedOver
         | Kind::RequestApproved
         | Kind::RequestDenied
         | Kind::RequestExpired
         | Kind::RequestCancelled
         | Kind::GrantRevoked
         | Kind::GrantEnded => true,
-        // What differs in a retry is noted in its own words; the others are nobody's business there.
+        // What differs in a retry and what somebody says are noted in their own words; the others are nobody's business.
         Kind::RequestJoined
+        | Kind::RequestCommented
         | Kind::TokenRefused
         | Kind::TokenIssued
         | Kind::GrantAllowed

@@ -63,6 +63,18 @@ impl Service {
             Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
             Delivery::TellRequester => self.tell_requester(&task).await,
             Delivery::NoteInThread { channel, text } => self.note(&task, channel, &cards::thread_note(text)).await,
+            Delivery::PassOn { from, text } => {
+                let draw = |facts: &cards::CardFacts<'_>| cards::passed_on(facts, from, text);
+                self.to_requester(&task, &self.with_facts(request, task.grant, "", draw)).await
+            }
+            Delivery::TellApprover { to, from } => {
+                let channels = self.channels(request);
+                let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels);
+                let message = self.with_facts(request, task.grant, "", draw);
+                or_leave!(task.turn(to.as_str()));
+                or_leave!(task.post_plainer(to.as_str(), &message, None).await.map_err(Delivered::Failed));
+                Ok(Delivered::Done(Box::default()))
+            }
             Delivery::TellThread { channel, what, by, at } => {
                 let said = self.with_facts(request, task.grant, "", |facts| notes::event(facts, *what, by, *at));
                 match said {
@@ -79,6 +91,9 @@ impl Service {
             // It ended before anybody saw it: a card that nobody can act on is not posted afresh.
             Status::Denied | Status::Expired | Status::Cancelled => return Ok(Delivered::Unneeded),
             Status::Pending | Status::Approved => {}
+        }
+        if self.withdrawn_for_want_of_people(request, task.now).await? {
+            return Ok(Delivered::Unneeded);
         }
         if !self.cards_in(request, channel).await?.is_empty() {
             // It was posted, the answer was lost, and a click on it has told us since.
@@ -151,6 +166,12 @@ impl Service {
     }
 
     async fn tell_requester(&self, task: &Task<'_>) -> Result<Delivered, Error> {
+        let message = self.with_facts(task.request, task.grant, "", cards::requester_message);
+        self.to_requester(task, &message).await
+    }
+
+    /// A direct message to whoever the token is for, where they are known in Slack.
+    async fn to_requester(&self, task: &Task<'_>, message: &Message) -> Result<Delivered, Error> {
         let asked = &task.request.asked;
         let user = match self.requester(asked) {
             Some(user) => Some(user),
@@ -158,8 +179,7 @@ impl Service {
         };
         let Some(user) = user else { return Ok(Delivered::Unneeded) };
         or_leave!(task.turn(user.as_str()));
-        let message = self.with_facts(task.request, task.grant, "", cards::requester_message);
-        or_leave!(task.post_plainer(user.as_str(), &message, None).await.map_err(Delivered::Failed));
+        or_leave!(task.post_plainer(user.as_str(), message, None).await.map_err(Delivered::Failed));
         Ok(Delivered::Done(Box::default()))
     }
 

@@ -60,6 +60,8 @@ pub struct Submission {
     pub private_metadata: String,
     /// What was filled in: block, action, text.
     pub values: BTreeMap<String, BTreeMap<String, String>>,
+    /// What was chosen from lists of which several can be: block, action, values.
+    pub lists: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// Who, and from where.
     pub origin: Origin,
     /// The form's identifier at Slack.
@@ -70,6 +72,11 @@ impl Submission {
     /// What was filled in at a place; empty where nothing was.
     pub fn value(&self, block: &str, action: &str) -> &str {
         self.values.get(block).and_then(|actions| actions.get(action)).map_or("", String::as_str)
+    }
+
+    /// What was chosen from a list; none where the form has no such list.
+    pub fn list(&self, block: &str, action: &str) -> Option<&[String]> {
+        self.lists.get(block).and_then(|actions| actions.get(action)).map(Vec::as_slice)
     }
 }
 

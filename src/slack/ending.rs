@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::cards::CardFacts;
 use super::parts::{Parts, actor_words};
-use super::text::{clean, counted, cut, date, duration, mention, utc};
+use super::text::{clean, counted, cut, date, duration, escape, mention, utc};
 use crate::domain::access_request::{AccessRequest, State, Status};
 use crate::domain::grant::{Ending, Grant, State as GrantState, Status as GrantStatus};
 use crate::domain::token_request::SubjectKind;
@@ -101,6 +101,10 @@ pub(super) fn sentence(facts: &CardFacts<'_>, stage: Stage) -> String {
             format!("Nobody decided before {}, so it is refused. Nothing was issued.", date(request.decide_by))
         }
         Stage::Cancelled => match &request.state {
+            State::Cancelled { at, .. } if request.deciding.because.is_some() => {
+                let because = request.deciding.because.as_deref().map(clean).unwrap_or_default();
+                format!("Withdrawn by Countersign {}. {} Nothing was issued.", date(*at), escape(&because))
+            }
             State::Cancelled { by, at } => {
                 format!("Withdrawn by {} {}. Nothing was issued.", actor_words(by), date(*at))
             }

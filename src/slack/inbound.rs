@@ -51,7 +51,8 @@ wire!(WireContainer {
     message_ts: String,
     is_ephemeral: bool,
 });
-wire!(WireAction { action_id: String, value: String });
+wire!(WireAction { action_id: String, value: String, selected_option: WireOption });
+wire!(WireOption { value: String });
 wire!(WireView {
     id: String,
     callback_id: String,
@@ -95,7 +96,8 @@ impl Payload {
         let channel = channel.or_else(|| self.container.clone().and_then(|container| container.channel_id));
         Press {
             action: first.action_id.unwrap_or_default(),
-            value: first.value.unwrap_or_default(),
+            // A menu's choice is its value.
+            value: first.value.or(first.selected_option.and_then(|chosen| chosen.value)).unwrap_or_default(),
             actions: actions.len(),
             origin: self.origin(),
             message: self.clicked(),
@@ -111,9 +113,17 @@ impl Payload {
         let values = view.state.unwrap_or_default().values.unwrap_or_default();
         let filled = |(action, element): (String, Value)| {
             let text = element["value"].as_str().or_else(|| element["selected_option"]["value"].as_str());
+            let text = text.or_else(|| element["selected_user"].as_str());
             text.map(|text| (action, text.to_owned()))
         };
+        let chosen = |(action, element): (&String, &Value)| {
+            let options = element["selected_options"].as_array()?;
+            let values = options.iter().filter_map(|option| option["value"].as_str().map(str::to_owned)).collect();
+            Some((action.clone(), values))
+        };
+        let lists = values.iter().map(|(block, of)| (block.clone(), of.iter().filter_map(chosen).collect())).collect();
         Submission {
+            lists,
             callback_id: view.callback_id.unwrap_or_default(),
             private_metadata: view.private_metadata.unwrap_or_default(),
             values: values

@@ -13,6 +13,7 @@ mod error;
 mod inbound;
 mod parts;
 
+pub mod approving;
 pub mod cards;
 pub mod channels;
 pub mod click;
@@ -21,6 +22,7 @@ pub mod notes;
 pub mod people;
 pub mod plain;
 pub mod signature;
+pub mod talking;
 pub mod text;
 
 #[cfg(test)]

@@ -147,14 +147,46 @@ impl People {
             // Somebody asked while we waited: their answer is ours, for better or worse.
             return meanwhile.shared(user, now);
         }
+        Ok((self.ask_for(group, &entry, now).await?.contains(user), now))
+    }
+
+    /// Everybody in a user group, from what was learnt at most 60 s ago.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when Slack cannot be asked, or does not know the group.
+    pub async fn members(
+        &self,
+        group: &SlackGroupId,
+        now: Timestamp,
+    ) -> Result<Arc<BTreeSet<SlackUserId>>, Unavailable> {
+        let entry = Arc::clone(lock(&self.0.groups).entry(group.clone()).or_default());
+        let fresh = |list: &GroupList| {
+            list.members.as_ref().filter(|members| members.is_fresh(now)).map(|members| Arc::clone(&members.what))
+        };
+        if let Some(members) = fresh(&lock(&entry.list)) {
+            return Ok(members);
+        }
+        let _turn = entry.asking.lock().await;
+        if let Some(members) = fresh(&lock(&entry.list)) {
+            return Ok(members);
+        }
+        self.ask_for(group, &entry, now).await
+    }
+
+    /// Asks Slack for a group. Whoever calls holds the group's turn.
+    async fn ask_for(
+        &self,
+        group: &SlackGroupId,
+        entry: &Group,
+        now: Timestamp,
+    ) -> Result<Arc<BTreeSet<SlackUserId>>, Unavailable> {
         let answer = self.0.slack.group_members(group).await;
         let mut list = lock(&entry.list);
         list.calls += 1;
         list.asked = Some((now, answer.as_ref().map(|_| ()).map_err(Clone::clone)));
-        let members = answer.map_err(Unavailable)?;
-        let is_in = members.contains(user);
-        list.members = Some(Learnt { what: Arc::new(members), at: now });
-        Ok((is_in, now))
+        let members = Arc::new(answer.map_err(Unavailable)?);
+        list.members = Some(Learnt { what: Arc::clone(&members), at: now });
+        Ok(members)
     }
 
     /// What is remembered of an account and was learnt at or after `since`. Does not call Slack: this is what

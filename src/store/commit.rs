@@ -26,6 +26,8 @@ pub struct Commit {
     pub request: Option<Change<AccessRequest>>,
     /// The vote that was added to it.
     pub vote: Option<Vote>,
+    /// The place of a vote of it that was taken back.
+    pub taken_back: Option<u32>,
     /// The grant.
     pub grant: Option<Change<Grant>>,
     /// What is refused from now on.
@@ -168,6 +170,14 @@ fn write_states(script: &mut Script, commit: &Commit, now: Timestamp) -> Result<
     if let (Some(vote), Some(Change::New(request) | Change::Replace(request))) = (&commit.vote, &commit.request) {
         insert_vote(script, &request.id, vote)?;
     }
+    if let (Some(place), Some(Change::New(request) | Change::Replace(request))) = (commit.taken_back, &commit.request) {
+        script
+            .run("INSERT INTO votes_taken_back (request_id, place, at) VALUES (?, ?, ?)")
+            .bind(request.id.as_str())
+            .bind(i64::from(place))
+            .bind(now.timestamp_millis())
+            .is_first_or(conflict());
+    }
     match &commit.grant {
         None => {}
         Some(Change::New(grant)) => insert_grant(script, grant)?,
@@ -268,8 +278,9 @@ fn replace_request(script: &mut Script, request: &AccessRequest) -> Result<(), S
 
 fn insert_vote(script: &mut Script, request: &RequestId, vote: &Vote) -> Result<(), StoreError> {
     script
-        .run("INSERT INTO votes (request_id, principal, slack_user, at, body) VALUES (?, ?, ?, ?, ?)")
+        .run("INSERT INTO votes (request_id, place, principal, slack_user, at, body) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(request.as_str())
+        .bind(i64::from(vote.place))
         .bind(vote.voter.principal.as_str())
         .bind(vote.voter.slack.as_str())
         .bind(vote.at.timestamp_millis())

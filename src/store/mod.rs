@@ -6,6 +6,7 @@
 
 mod audit;
 mod commit;
+mod earlier;
 mod history;
 mod issue;
 mod lookup;

@@ -12,7 +12,7 @@ use super::script::Script;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{RequestId, SlackUserId};
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,20 @@ pub enum Delivery {
         by: Actor,
         /// When.
         at: Timestamp,
+    },
+    /// Tell the requester what an approver says.
+    PassOn {
+        /// Who says it.
+        from: SlackUserId,
+        /// What.
+        text: String,
+    },
+    /// Tell an approver that another one hands the request over.
+    TellApprover {
+        /// Whom.
+        to: SlackUserId,
+        /// Who hands it over.
+        from: SlackUserId,
     },
 }
 
@@ -91,7 +105,8 @@ impl Delivery {
             | Self::RefreshCards { channel }
             | Self::NoteInThread { channel, .. }
             | Self::TellThread { channel, .. } => channel,
-            Self::TellRequester => request.as_str(),
+            Self::TellRequester | Self::PassOn { .. } => request.as_str(),
+            Self::TellApprover { to, .. } => to.as_str(),
         }
     }
 
@@ -101,7 +116,7 @@ impl Delivery {
             Self::PostCard { .. } => Class::Post,
             Self::RefreshCards { .. } => Class::Edit,
             Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
-            Self::TellRequester => Class::Direct,
+            Self::TellRequester | Self::PassOn { .. } | Self::TellApprover { .. } => Class::Direct,
         }
     }
 }

@@ -2,7 +2,9 @@
 //! it in every state; `every_renderer_is_in_the_list` notices who forgets.
 
 use countersign::domain::audit::Kind;
-use countersign::slack::{Message, cards, forms, notes, plain};
+use countersign::domain::ids::SlackUserId;
+use countersign::slack::approving::{Changes, approve_form};
+use countersign::slack::{Message, cards, forms, notes, plain, talking};
 use serde_json::{Value, json};
 
 use super::scene::Scene;
@@ -41,9 +43,27 @@ pub const SURFACES: &[Surface] = &[
     surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
     surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
     surface("the way to sign in again", |s| view(s.draw(|facts| forms::step_up_view(LINK, facts)))),
+    surface("form for approving less", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Offered, false)))),
+    surface("form for one's own request", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Not, true)))),
+    surface("form for a comment", |s| view(s.draw(|facts| talking::comment_form("opaque", facts)))),
+    surface("form for handing over", |s| view(s.draw(|facts| talking::hand_over_form("opaque", facts)))),
+    surface("comment to the requester", |s| {
+        posted(&s.draw(|facts| cards::passed_on(facts, &somebody(), &s.frame.reason)))
+    }),
+    surface("handed over", |s| posted(&s.draw(|facts| cards::handed_over(facts, &somebody(), &["C0PAY".to_owned()])))),
+    surface("thread: an approval taken back", |s| noted(s, Kind::VoteWithdrawn)),
+    surface("thread: less approved", |s| noted(s, Kind::RequestNarrowed)),
+    surface("thread: a wrong number", |s| noted(s, Kind::NumberWrong)),
+    surface("thread: somebody looks at it", |s| noted(s, Kind::RequestClaimed)),
+    surface("thread: handed over", |s| noted(s, Kind::RequestHandedOver)),
     surface("everything in full", |s| view(s.draw(forms::details_view))),
     surface("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
 ];
+
+/// An approver.
+fn somebody() -> SlackUserId {
+    SlackUserId::parse("U0BOB").expect("a user id")
+}
 
 /// The reply in a thread for something that happened.
 fn noted(s: &Scene, what: Kind) -> Option<Value> {

@@ -3,8 +3,13 @@
 mod asking_again;
 mod deciding;
 mod ending;
+mod less;
+mod nobody;
+mod numbers;
+mod parties;
 mod standing;
 mod step_up;
+mod together;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -27,7 +32,7 @@ async fn alice_asks_bob_approves_and_her_client_gets_tokens_until_the_time_is_up
     for said in ["Book entries in the ledger", "ledger:write", "ledger-cli", "<!subteam^S0LEADS>", "PAY-7", &request] {
         assert!(card.says.contains(said), "`{said}` is missing: {}", card.says);
     }
-    assert_eq!(card.buttons(), ["approve", "deny"]);
+    assert_eq!(card.buttons(), ["approve", "changes", "deny", "more"]);
     assert!(app.direct("U0ALICE").await[0].contains("is received"));
 
     // Bob approves. The card says so where it stands, and offers to revoke; Alice is told.

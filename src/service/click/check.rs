@@ -40,6 +40,19 @@ impl Service {
         }
     }
 
+    /// The request with the client's owners as the policy of now names them, besides those at its opening.
+    ///
+    /// # Errors
+    /// Words for why the policy cannot tell.
+    pub(in crate::service) fn with_owners(
+        &self,
+        mut request: AccessRequest,
+        now: Timestamp,
+    ) -> Result<AccessRequest, String> {
+        request.deciding.owners.extend(self.policy().owners(&request.asked, now)?);
+        Ok(request)
+    }
+
     /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets. Both questions
     /// go out together, because Slack waits for three seconds only.
     pub(in crate::service) async fn voter(
