@@ -13,15 +13,17 @@ use super::Timestamp;
 use super::audit::{Actor, AuditEntry, Kind};
 use super::grant::{Grant, after, spoken};
 use super::identity::Voter;
-use super::ids::{GrantId, RequestId, SlackChannelId};
+use super::ids::{GrantId, RequestId, SlackChannelId, SlackUserId};
 use super::policy::{PolicyVersion, Question};
 use super::token_request::TokenRequest;
 
 mod cooldown;
 mod life;
+mod origin;
 mod vote;
 
 pub use cooldown::{Cooldown, audiences};
+pub use origin::{Ahead, Asker, Extension, Origin, speaks_for};
 pub use vote::{counts_for, would_meet};
 
 /// An access request.
@@ -47,8 +49,14 @@ pub struct AccessRequest {
     pub decide_by: Timestamp,
     /// The votes so far, in order.
     pub votes: Vec<Vote>,
+    /// Approvers whose votes do not count any more, because their account is gone.
+    #[serde(default)]
+    pub struck: BTreeSet<SlackUserId>,
     /// Differing retries that were noted already, as hashes.
     pub noted: BTreeSet<String>,
+    /// How it came about.
+    #[serde(default)]
+    pub origin: Origin,
     /// Where it stands.
     pub state: State,
     /// The compare-and-swap counter; it never leaves the store.
@@ -202,6 +210,11 @@ pub enum Event {
         /// By whom.
         by: Actor,
     },
+    /// The account of somebody who may have voted is gone.
+    ApproverGone {
+        /// The account.
+        user: SlackUserId,
+    },
 }
 
 /// What is to be done outside, as data. The worker renders from the store, so a late or repeated effect shows the truth.
@@ -285,7 +298,9 @@ impl AccessRequest {
             opened_at,
             decide_by,
             votes,
+            struck: BTreeSet::new(),
             noted,
+            origin: Origin::Hook,
             state,
             version,
         };
@@ -327,7 +342,11 @@ impl AccessRequest {
             Event::TimePassed => Err(Refusal::Nothing),
             Event::Cancelled { by } => Ok(self.cancel(by, now)),
             Event::AskedAgain(asked) => self.ask_again(&asked, now),
-            Event::Voted(ballot) => self.vote(*ballot, now),
+            Event::ApproverGone { user } => self.strike(&user, now).ok_or(Refusal::Nothing),
+            Event::Voted(ballot) => self.vote(*ballot, now).map(|mut step| {
+                step.cooldowns = self.at_each_hook(step.cooldowns);
+                step
+            }),
         }
     }
 

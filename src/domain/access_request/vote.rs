@@ -5,8 +5,8 @@ use serde_json::json;
 use super::{AccessRequest, Ballot, Choice, Cooldown, Effect, Refusal, State, Step, Vote};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::grant::{Grant, Source, State as GrantState, after, rule_names, spoken};
-use crate::domain::identity::{Principal, Voter, parties};
+use crate::domain::grant::{Grant, Source, Start, State as GrantState, after, rule_names, spoken};
+use crate::domain::identity::{Principal, Voter};
 use crate::domain::ids::GrantId;
 use crate::domain::policy::{Question, Requirement};
 use crate::domain::quorum::{self, Approval};
@@ -19,7 +19,7 @@ impl AccessRequest {
     /// [`Refusal::OwnRequest`] or [`Refusal::NotAnApprover`].
     pub fn eligible(&self, voter: &Voter) -> Result<Vec<usize>, Refusal> {
         let counts_for = counts_for(&self.question.requirements, voter);
-        if parties(&self.asked).iter().any(|party| *party == voter.principal || voter.possible.contains(party)) {
+        if self.parties().iter().any(|party| *party == voter.principal || voter.possible.contains(party)) {
             Err(Refusal::OwnRequest)
         } else if counts_for.is_empty() {
             Err(Refusal::NotAnApprover)
@@ -38,7 +38,9 @@ impl AccessRequest {
 
     /// The votes for what is shown now. Those for anything else say nothing about it.
     fn counting(&self) -> impl Iterator<Item = &Vote> {
-        self.votes.iter().filter(|vote| vote.shown_version == self.shown_version)
+        self.votes
+            .iter()
+            .filter(|vote| vote.shown_version == self.shown_version && !self.struck.contains(&vote.voter.slack))
     }
 
     pub(super) fn vote(&self, ballot: Ballot, now: Timestamp) -> Result<Step, Refusal> {
@@ -74,7 +76,7 @@ impl AccessRequest {
             let audit = next.entry(Kind::VoteRecorded, actor, summary, detail, now);
             return Step { next, grant: None, cooldowns: Vec::new(), audit, effects: vec![Effect::RefreshCards] };
         }
-        let grant = next.granted(grant_id.clone(), now);
+        let grant = next.placed(next.granted(grant_id.clone(), now), now);
         next.state = State::Approved { at: now, grant: grant_id.clone() };
         let summary = format!("{actor} approved {} until {}", spoken(&grant.scopes), grant.expires_at);
         let mut audit = next.entry(Kind::RequestApproved, actor, summary, detail, now);
@@ -105,6 +107,9 @@ impl AccessRequest {
             deciders: self.counting().map(|vote| vote.voter.clone()).collect(),
             policy: self.policy.clone(),
             rules: rule_names(terms),
+            start: Start::AtOnce,
+            open: None,
+            warn_at: None,
             state: GrantState::Live,
             version: 0,
         }

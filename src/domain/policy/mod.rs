@@ -19,6 +19,7 @@ mod check;
 mod condition;
 mod facts;
 mod judge;
+mod partial;
 mod sum;
 #[cfg(test)]
 mod tests;

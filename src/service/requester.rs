@@ -1,0 +1,404 @@
+//! What the people do whom a token is for: ask ahead, ask for more time, hand back, withdraw.
+//!
+//! Asking ahead is judged by the same policy as a hook's call, once for each hook where it could be collected; what
+//! must be agreed on is the sum of all of them. Nobody knows then how the client will call, so conditions see
+//! `grant_type = ""`, no actor, no authorization details and an empty `context`.
+
+use super::ask::Limit;
+use super::{CONFLICTS_MAX, Error, Hook, Service, fresh_request_id};
+use crate::domain::Timestamp;
+use crate::domain::access_request::{
+    AccessRequest, Ahead, Asker, Event, Extension, Origin, ServerAbilities, speaks_for,
+};
+use crate::domain::audit::Actor;
+use crate::domain::grant::{Grant, Status as GrantStatus, TOKEN_LIFETIME_MIN};
+use crate::domain::identity::Principal;
+use crate::domain::ids::{GrantId, HookName, RequestId};
+use crate::domain::policy::{Ceremony, Judged, Outcome, Policy, Question, Resource, Ruling};
+use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::token_request::{Client, Subject, SubjectKind, TokenRequest};
+use crate::store::{Change, Commit, Outcome as Stored};
+
+/// How far ahead something may be asked for, in days.
+pub(super) const AHEAD_MAX_DAYS: i64 = 30;
+/// The longest that access may be asked for, in seconds: a year.
+pub(super) const LIFETIME_MAX: u64 = 366 * 86_400;
+
+/// What somebody asks for ahead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub client: String,
+    pub audience: String,
+    pub scopes: ScopeSet,
+    pub lifetime: Option<u64>,
+    pub starts_at: Option<Timestamp>,
+    pub reason: Option<String>,
+    /// For whom, unless for whoever asks.
+    pub subject: Option<Principal>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// People are asked from now on.
+    Opened(Box<AccessRequest>),
+    /// They were asked already.
+    Already(Box<AccessRequest>),
+    /// Nobody needs to be asked.
+    NoNeed,
+    /// No, with words for whoever asked.
+    Refused(String),
+}
+
+/// What the policy says of something asked ahead.
+pub(super) enum Verdict {
+    Refused(String),
+    Allowed,
+    Asked { question: Box<Question>, hooks: Vec<HookName>, server: ServerAbilities },
+}
+
+/// How handing back or withdrawing went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It is.
+    Done,
+    /// There is no such thing of theirs.
+    Unknown,
+    /// It was over already.
+    Over,
+}
+
+impl Service {
+    /// Asks ahead, in somebody's name.
+    pub(super) async fn ask_ahead(&self, who: &Asker, wish: &Wish) -> Result<Asked, Error> {
+        let (now, policy) = (self.now(), self.policy());
+        let Some(resource) = offered(&policy, wish) else {
+            return Ok(Asked::Refused("That is not offered here: /access help says how to see what is.".to_owned()));
+        };
+        if let Some(says) = out_of_bounds(wish, now) {
+            return Ok(Asked::Refused(says));
+        }
+        let mut asked = asked_ahead(who, wish);
+        let (question, hooks, server) = match self.judge_ahead(&policy, resource, &asked, who, now).await? {
+            Verdict::Refused(says) => return Ok(Asked::Refused(says)),
+            Verdict::Allowed => return Ok(Asked::NoNeed),
+            Verdict::Asked { question, hooks, server } => (question, hooks, server),
+        };
+        if let Some(first) = hooks.first() {
+            asked.hook = first.clone();
+        }
+        let origin = Origin::Ahead(Box::new(Ahead { by: who.clone(), hooks, starts_at: wish.starts_at }));
+        self.open_in_slack(&policy, asked, *question, server, origin, now).await
+    }
+
+    /// Asks for a grant to go on for another while; the grant itself is not touched.
+    pub(super) async fn extend(
+        &self,
+        who: &Asker,
+        id: &GrantId,
+        lifetime: Option<u64>,
+        reason: Option<String>,
+    ) -> Result<Asked, Error> {
+        let (now, policy) = (self.now(), self.policy());
+        let refused = |says: &str| Ok(Asked::Refused(says.to_owned()));
+        let Some((grant, _)) = self.grant_of_theirs(who, id).await? else {
+            return refused("There is no such grant of yours.");
+        };
+        match grant.status(now) {
+            GrantStatus::Reserved | GrantStatus::Active => {}
+            GrantStatus::Ended(_) | GrantStatus::Revoked => return refused("This grant is over: ask anew."),
+        }
+        if grant.open.is_some() {
+            return refused("Your client has not collected this grant yet, so there is nothing to extend.");
+        }
+        if lifetime.is_some_and(|wish| !(TOKEN_LIFETIME_MIN..=LIFETIME_MAX).contains(&wish)) {
+            return refused("That is no length of time that access can be given for.");
+        }
+        let Some(hook) = self.0.settings.hooks.get(&grant.asked.hook) else {
+            return refused("The authorization server of this grant is not configured any more.");
+        };
+        let lasted = u64::try_from((grant.expires_at - grant.starts_at()).num_seconds()).ok();
+        let asked = TokenRequest {
+            scopes: grant.scopes.clone(),
+            requested_lifetime: lifetime.or(lasted),
+            reason: reason.or_else(|| grant.asked.reason.clone()),
+            ..grant.asked.clone()
+        };
+        let question = match self.judge(&policy, hook, &asked, now).await? {
+            Ruling::Asked(question) => question,
+            Ruling::Refused(refused) => return Ok(Asked::Refused(refused.says)),
+            Ruling::Allowed(_) => return Ok(Asked::NoNeed),
+        };
+        let server = hook.dialect.abilities().into();
+        let by = who.clone();
+        let origin = Origin::Extension(Box::new(Extension { by, of: grant.id, ends_at: grant.expires_at }));
+        self.open_in_slack(&policy, asked, question, server, origin, now).await
+    }
+
+    /// The requester has no more need of a grant.
+    pub(super) async fn hand_back(&self, who: &Asker, id: &GrantId) -> Result<Done, Error> {
+        let now = self.now();
+        for _ in 0..CONFLICTS_MAX {
+            let Some((grant, request)) = self.grant_of_theirs(who, id).await? else { return Ok(Done::Unknown) };
+            let Ok(step) = grant.hand_back(actor(who), now) else { return Ok(Done::Over) };
+            let deliveries = request
+                .as_ref()
+                .map(|request| self.deliveries(request, &step.effects, Some(&step.audit)))
+                .unwrap_or_default();
+            let commit = Commit {
+                grant: Some(Change::Replace(step.next)),
+                audit: vec![step.audit],
+                deliveries,
+                ..Commit::default()
+            };
+            if self.0.store.commit(commit, now).await? == Stored::Done {
+                self.tell(grant.request());
+                return Ok(Done::Done);
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// The requester withdraws a request that nobody has decided.
+    pub(super) async fn withdraw(&self, who: &Asker, id: &RequestId) -> Result<Done, Error> {
+        match self.0.store.request(id).await? {
+            Some(request) if request.is_of(&who.principal) => self.cancel(request, actor(who)).await,
+            Some(_) | None => Ok(Done::Unknown),
+        }
+    }
+
+    /// A hook withdraws a request of its own. Answers `None` where it has no such request, and whether it was still
+    /// pending.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn withdraw_for_hook(&self, hook: &Hook, id: &RequestId) -> Result<Option<bool>, Error> {
+        let Some(request) = self.request_of_hook(hook, id).await? else { return Ok(None) };
+        match self.cancel(request, Actor::Hook(hook.name.clone())).await? {
+            Done::Done => Ok(Some(true)),
+            Done::Over => Ok(Some(false)),
+            Done::Unknown => Ok(None),
+        }
+    }
+
+    pub(super) async fn cancel(&self, mut request: AccessRequest, by: Actor) -> Result<Done, Error> {
+        let now = self.now();
+        for _ in 0..CONFLICTS_MAX {
+            let Ok(step) = request.apply(Event::Cancelled { by: by.clone() }, now) else { return Ok(Done::Over) };
+            let commit = self.commit_of(Change::Replace(step.next.clone()), &step);
+            if self.0.store.commit(commit, now).await? == Stored::Done {
+                self.tell(Some(&request.id));
+                return Ok(Done::Done);
+            }
+            match self.0.store.request(&request.id).await? {
+                Some(again) => request = again,
+                None => return Ok(Done::Unknown),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// A grant, if it is for this person or was asked for by them.
+    pub(super) async fn grant_of_theirs(
+        &self,
+        who: &Asker,
+        id: &GrantId,
+    ) -> Result<Option<(Grant, Option<AccessRequest>)>, Error> {
+        let Some(grant) = self.0.store.grant(id).await? else { return Ok(None) };
+        let request = match grant.request() {
+            Some(id) => self.0.store.request(id).await?,
+            None => None,
+        };
+        let asked = request.as_ref().is_some_and(|request| request.is_of(&who.principal));
+        Ok((asked || speaks_for(&grant.asked, &who.principal)).then_some((grant, request)))
+    }
+
+    async fn open_in_slack(
+        &self,
+        policy: &Policy,
+        mut asked: TokenRequest,
+        question: Question,
+        server: ServerAbilities,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Asked, Error> {
+        if let Some(refused) = &question.not_now {
+            return Ok(Asked::Refused(refused.says.clone()));
+        }
+        let lasts = asked.requested_lifetime.unwrap_or(u64::MAX).min(question.terms.bounds.max_duration);
+        if lasts < TOKEN_LIFETIME_MIN {
+            return Ok(Asked::Refused(format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.")));
+        }
+        asked.binding_message = (question.ceremony == Ceremony::Match).then(number).transpose()?;
+        let (id, version) = (fresh_request_id()?, policy.version.clone());
+        let step = AccessRequest::open_in_slack(id, asked, question, server, version, origin, now);
+        let request = &step.next;
+        if let Some(pending) = self.0.store.pending(&request.pending_key()).await? {
+            return Ok(Asked::Already(Box::new(pending)));
+        }
+        for hook in request.hooks() {
+            let there = TokenRequest { hook, ..request.asked.clone() };
+            if let Some(standing) = self.0.store.cooldown(&there, &request.question.terms.scopes, now).await? {
+                let says = format!(
+                    "It was {} a short while ago; ask again after {}.",
+                    standing.cause,
+                    crate::slack::text::date(standing.until)
+                );
+                return Ok(Asked::Refused(says));
+            }
+        }
+        if let Some(Limit { says }) = self.over_a_limit(policy, &request.asked, now).await? {
+            return Ok(Asked::Refused(says));
+        }
+        let commit = self.commit_of(Change::New(step.next.clone()), &step);
+        match self.0.store.commit(commit, now).await? {
+            Stored::Done => {
+                self.tell(None);
+                Ok(Asked::Opened(Box::new(step.next)))
+            }
+            // Two forms at the same instant: the other was first.
+            Stored::Conflict => match self.0.store.pending(&step.next.pending_key()).await? {
+                Some(pending) => Ok(Asked::Already(Box::new(pending))),
+                None => Err(Error::Busy),
+            },
+        }
+    }
+
+    /// Judges what is asked ahead for each hook where it could be collected. A hook whose verdict refuses any of it
+    /// drops out; of the others all that they demand is demanded.
+    pub(super) async fn judge_ahead(
+        &self,
+        policy: &Policy,
+        resource: &Resource,
+        asked: &TokenRequest,
+        who: &Asker,
+        now: Timestamp,
+    ) -> Result<Verdict, Error> {
+        let (mut all, mut hooks, mut asks) = (Vec::<Judged>::new(), Vec::new(), false);
+        let mut server = ServerAbilities { narrow_scope: true, set_lifetime: true, revoke: true };
+        let mut says = format!("The policy names no authorization server where {} could be collected.", resource.name);
+        for hook in resource.hooks.iter().filter_map(|name| self.0.settings.hooks.get(name)) {
+            let there = TokenRequest { hook: hook.name.clone(), ..asked.clone() };
+            let judged = self.judged(policy, &there, now).await?;
+            let on_behalf = speaks_for(asked, &who.principal) || judged.iter().all(may_be_asked_for_others);
+            match policy.rule(&there, judged.clone(), false) {
+                Ruling::Refused(refused) => says = refused.says,
+                Ruling::Allowed(_) | Ruling::Asked(_) if !on_behalf => {
+                    "No rule lets you ask for somebody else here.".clone_into(&mut says);
+                }
+                ruling @ (Ruling::Allowed(_) | Ruling::Asked(_)) => {
+                    asks |= matches!(ruling, Ruling::Asked(_));
+                    let can = hook.dialect.abilities();
+                    server.narrow_scope &= can.narrow_scope;
+                    server.set_lifetime &= can.set_lifetime;
+                    server.revoke &= can.revoke;
+                    all.extend(judged);
+                    hooks.push(hook.name.clone());
+                }
+            }
+        }
+        if hooks.is_empty() {
+            return Ok(Verdict::Refused(says));
+        }
+        if !asks {
+            return Ok(Verdict::Allowed);
+        }
+        Ok(match policy.rule(asked, all, false) {
+            Ruling::Asked(question) => Verdict::Asked { question: Box::new(question), hooks, server },
+            Ruling::Refused(refused) => Verdict::Refused(refused.says),
+            Ruling::Allowed(_) => Verdict::Allowed,
+        })
+    }
+
+    /// The scopes of a resource that somebody may ask for through a client: those that are not refused outright.
+    pub(super) async fn askable(
+        &self,
+        policy: &Policy,
+        resource: &Resource,
+        client: &str,
+        who: &Asker,
+        now: Timestamp,
+    ) -> Result<Vec<Scope>, Error> {
+        let mut scopes = Vec::new();
+        for scope in resource.scopes.keys() {
+            let wish = Wish {
+                client: client.to_owned(),
+                audience: resource.audience.clone(),
+                scopes: std::iter::once(scope.clone()).collect(),
+                lifetime: None,
+                starts_at: None,
+                reason: None,
+                subject: None,
+            };
+            match self.judge_ahead(policy, resource, &asked_ahead(who, &wish), who, now).await? {
+                Verdict::Refused(_) => {}
+                Verdict::Allowed | Verdict::Asked { .. } => scopes.push(scope.clone()),
+            }
+        }
+        Ok(scopes)
+    }
+}
+
+/// The resource that a wish is about, if it is offered through this client with all of these scopes.
+pub(super) fn offered<'p>(policy: &'p Policy, wish: &Wish) -> Option<&'p Resource> {
+    policy.resources.iter().find(|resource| {
+        resource.audience == wish.audience
+            && resource.clients.contains(&wish.client)
+            && !wish.scopes.is_empty()
+            && wish.scopes.iter().all(|scope| resource.scopes.contains_key(scope))
+    })
+}
+
+/// The token request that a hook may send one day, as far as it is known.
+pub(super) fn asked_ahead(who: &Asker, wish: &Wish) -> TokenRequest {
+    let subject = wish.subject.as_ref().unwrap_or(&who.principal);
+    TokenRequest {
+        // Replaced by each hook where it could be collected.
+        hook: HookName::nowhere(),
+        issuer: None,
+        grant_type: String::new(),
+        client: Client { id: wish.client.clone(), name: None },
+        subject: Subject { kind: SubjectKind::User, id: subject.to_string(), email: None },
+        actor: Vec::new(),
+        scopes: wish.scopes.clone(),
+        audience: std::iter::once(wish.audience.clone()).collect(),
+        authorization_details: Vec::new(),
+        cnf: None,
+        binding_message: None,
+        requested_lifetime: wish.lifetime,
+        reason: wish.reason.clone(),
+        context: std::collections::BTreeMap::new(),
+    }
+}
+
+/// Why a wish cannot be meant, whatever the policy says.
+pub(super) fn out_of_bounds(wish: &Wish, now: Timestamp) -> Option<String> {
+    if wish.lifetime.is_some_and(|wish| !(TOKEN_LIFETIME_MIN..=LIFETIME_MAX).contains(&wish)) {
+        return Some("That is no length of time that access can be given for.".to_owned());
+    }
+    match wish.starts_at {
+        Some(start) if start <= now => Some("That start is in the past.".to_owned()),
+        Some(start) if start > now + chrono::Duration::days(AHEAD_MAX_DAYS) => {
+            Some(format!("It can be asked for at most {AHEAD_MAX_DAYS} days ahead."))
+        }
+        Some(_) | None => None,
+    }
+}
+
+fn may_be_asked_for_others(judged: &Judged) -> bool {
+    match &judged.outcome {
+        Outcome::Ask(ask) => ask.on_behalf,
+        Outcome::Allow(_) | Outcome::Deny(_) => false,
+    }
+}
+
+fn actor(who: &Asker) -> Actor {
+    Actor::Person(who.slack.clone(), Some(who.principal.clone()))
+}
+
+/// Two digits that the asker tells the approver.
+fn number() -> Result<String, Error> {
+    let mut random = [0u8; 4];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::Busy)?;
+    Ok((10 + u32::from_le_bytes(random) % 90).to_string())
+}
