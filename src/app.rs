@@ -63,6 +63,7 @@ pub async fn start(
     let key = receipts_key(&config);
     let service = Service::new(settings(config), policy, store.clone(), slack, clock, &key)
         .with_context(|| "the receipts' key cannot be used")?;
+    service.directory_loaded().await?;
     let (stop, stopped) = watch::channel(false);
     let doors = Doors { service: service.clone(), signing_secrets, api_keys };
     let server = tokio::spawn(http::serve::serve(listener, http::router(doors), stopped.clone(), GRACE));
@@ -118,6 +119,7 @@ fn settings(config: Config) -> Settings {
         team_id: config.slack.team_id.to_string(),
         app_id: config.slack.app_id,
         channel: config.slack.channel,
+        warn_before_end: config.slack.warn_before_end,
         public_url,
     }
 }

@@ -17,6 +17,8 @@ const AN_ADDRESS: &str = "how Slack and clients reach this service, like \"https
 const A_DATABASE: &str = "an SQLite file like \"sqlite://countersign.db\"; this version has no other database";
 const SLACK_API: &str = "https://slack.com/api";
 const COMMAND: &str = "/access";
+/// How long before the end of a grant its requester is told, in seconds.
+const WARN_BEFORE_END: u64 = 10 * 60;
 
 /// Reads the text of the file.
 pub(super) fn parse(
@@ -103,6 +105,7 @@ fn slack_of(section: Section<'_>, sources: &Sources<'_>) -> Option<Slack> {
         true => section.read("command", command),
         false => Some(COMMAND.to_owned()),
     };
+    let warn_before_end = section.read("warn_before_end", values::seconds).unwrap_or(WARN_BEFORE_END);
     let bot_token = sources.one(&section, "bot_token");
     section.missing("signing_secrets", "a list of secrets, two during a rotation");
     let signing_secrets = sources.several(&section, "signing_secrets");
@@ -117,6 +120,7 @@ fn slack_of(section: Section<'_>, sources: &Sources<'_>) -> Option<Slack> {
         app_id: app_id?,
         channel: channel?,
         command: command?,
+        warn_before_end,
         bot_token: bot_token?,
         signing_secrets: signing_secrets?,
     })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{CONFLICTS_MAX, Error, Service};
 use crate::domain::access_request::{AccessRequest, Event, speaks_for};
 use crate::domain::audit::Actor;
-use crate::domain::identity::{EmailMapping, Principal};
+use crate::domain::identity::{EmailMapping, Principal, Standing};
 use crate::domain::ids::SlackUserId;
 use crate::domain::policy::OnDeactivation;
 use crate::store::{Change, Outcome};
@@ -35,6 +35,22 @@ impl Service {
                 Ok(())
             }
         }
+    }
+
+    /// Slack was asked about an account for another reason, and says that it is deactivated: what follows from that
+    /// happens beside, because a click must be answered.
+    pub(super) fn learnt_of(&self, user: &SlackUserId, standing: &Standing) {
+        if !standing.deleted {
+            return;
+        }
+        let principal = self.0.settings.directory.principal(user, standing);
+        let principal = principal.or_else(|| standing.email.as_deref().map(Principal::new));
+        let (service, user) = (self.clone(), user.clone());
+        tokio::spawn(async move {
+            if let Err(error) = service.account_gone(&user, principal.as_ref()).await {
+                tracing::error!(%error, "what follows from a deactivated account waits for the store");
+            }
+        });
     }
 
     /// An account is gone: its votes count no more. Where it was the person's last one, the person is gone.
@@ -105,7 +121,6 @@ impl Service {
     /// # Errors
     /// When the store does not answer.
     pub async fn directory_loaded(&self) -> Result<(), Error> {
-        let now = self.now();
         let today: BTreeMap<String, String> =
             self.0.settings.directory.users.iter().map(|(user, who)| (user.to_string(), who.to_string())).collect();
         let before: BTreeMap<String, String> = match self.0.store.remembered(DIRECTORY).await? {
@@ -129,7 +144,7 @@ impl Service {
         }
         if before != today {
             let text = serde_json::to_string(&today).unwrap_or_default();
-            self.0.store.remember(DIRECTORY, &text, now).await?;
+            self.0.store.remember(DIRECTORY, &text).await?;
         }
         Ok(())
     }

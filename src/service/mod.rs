@@ -6,10 +6,13 @@
 mod ask;
 mod cards;
 mod click;
+mod collect;
 mod deliver;
+mod departed;
 mod hand_over;
 mod operate;
 mod receipts;
+mod requester;
 mod time;
 mod waiters;
 
@@ -68,6 +71,8 @@ pub struct Settings {
     pub app_id: String,
     /// Where cards go unless a rule says otherwise.
     pub channel: SlackChannelId,
+    /// How long before the end of a grant its requester is told, in seconds.
+    pub warn_before_end: u64,
     /// How clients reach this service, without a slash at the end.
     pub public_url: String,
 }
@@ -81,6 +86,9 @@ pub enum Error {
     /// Others were first too often.
     #[error("too many others change the same thing at once")]
     Busy,
+    /// Slack had to be asked before anything may be issued, and does not answer.
+    #[error("Slack does not say whether those who approved still may")]
+    SlackSilent,
 }
 
 /// The service. Cheap to clone.
@@ -109,6 +117,7 @@ impl Error {
     /// What a caller may be told: no paths, no statements.
     pub fn shown(&self) -> &'static str {
         match self {
+            Self::SlackSilent => "Slack does not say whether those who approved still may; nothing is granted meanwhile.",
             Self::Busy => "Too much happens to this at once; try again.",
             Self::Store(StoreError::CannotWrite(_) | StoreError::Disk(_)) => {
                 "The store cannot be written; nothing is granted meanwhile."

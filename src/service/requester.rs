@@ -78,7 +78,11 @@ impl Service {
         if let Some(says) = out_of_bounds(wish, now) {
             return Ok(Asked::Refused(says));
         }
-        let mut asked = asked_ahead(who, wish);
+        let Some(hook) = resource.hooks.first() else {
+            let says = format!("The policy names no authorization server where {} could be collected.", resource.name);
+            return Ok(Asked::Refused(says));
+        };
+        let mut asked = asked_ahead(who, wish, hook.clone());
         let (question, hooks, server) = match self.judge_ahead(&policy, resource, &asked, who, now).await? {
             Verdict::Refused(says) => return Ok(Asked::Refused(says)),
             Verdict::Allowed => return Ok(Asked::NoNeed),
@@ -320,6 +324,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<Vec<Scope>, Error> {
         let mut scopes = Vec::new();
+        let Some(hook) = resource.hooks.first() else { return Ok(scopes) };
         for scope in resource.scopes.keys() {
             let wish = Wish {
                 client: client.to_owned(),
@@ -330,7 +335,7 @@ impl Service {
                 reason: None,
                 subject: None,
             };
-            match self.judge_ahead(policy, resource, &asked_ahead(who, &wish), who, now).await? {
+            match self.judge_ahead(policy, resource, &asked_ahead(who, &wish, hook.clone()), who, now).await? {
                 Verdict::Refused(_) => {}
                 Verdict::Allowed | Verdict::Asked { .. } => scopes.push(scope.clone()),
             }
@@ -350,11 +355,10 @@ pub(super) fn offered<'p>(policy: &'p Policy, wish: &Wish) -> Option<&'p Resourc
 }
 
 /// The token request that a hook may send one day, as far as it is known.
-pub(super) fn asked_ahead(who: &Asker, wish: &Wish) -> TokenRequest {
+pub(super) fn asked_ahead(who: &Asker, wish: &Wish, hook: HookName) -> TokenRequest {
     let subject = wish.subject.as_ref().unwrap_or(&who.principal);
     TokenRequest {
-        // Replaced by each hook where it could be collected.
-        hook: HookName::nowhere(),
+        hook,
         issuer: None,
         grant_type: String::new(),
         client: Client { id: wish.client.clone(), name: None },

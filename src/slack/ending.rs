@@ -139,6 +139,10 @@ fn ended(facts: &CardFacts<'_>, how: Ending) -> String {
             format!("Void: the client did not collect it{by}.")
         }
         Ending::UsedUp => "Ended: its last use was used.".to_owned(),
+        Ending::HandedBack => match &grant.state {
+            GrantState::Ended { at, .. } => format!("Handed back {}: it is not needed any more.", date(*at)),
+            GrantState::Live | GrantState::Revoked { .. } => "Handed back.".to_owned(),
+        },
     }
 }
 

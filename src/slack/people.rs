@@ -157,6 +157,11 @@ impl People {
         Ok((is_in, now))
     }
 
+    /// Forgets what was learnt about an account: Slack says that it changed.
+    pub fn forget(&self, user: &SlackUserId) {
+        lock(&self.0.accounts).remove(user);
+    }
+
     /// What is remembered of an account and was learnt at or after `since`. Does not call Slack: this is what
     /// the hand-over of a token re-checks its deciders with.
     pub fn standing_since(&self, user: &SlackUserId, since: Timestamp) -> Option<Standing> {

@@ -9,6 +9,7 @@ use crate::domain::access_request::{AccessRequest, Cooldown, MessageRef, Vote};
 use crate::domain::audit::AuditEntry;
 use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
+use crate::domain::identity::Principal;
 use crate::domain::ids::RequestId;
 
 /// A value and how it comes into the store.
@@ -224,20 +225,24 @@ fn body_of(request: &AccessRequest) -> Result<String, StoreError> {
 async fn insert_request(conn: &mut SqliteConnection, request: &AccessRequest) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO access_requests (id, hook, client, subject_kind, subject, pending_key, state, shown_version,
-           opened_at, decide_by, due_at, version, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12)",
+           opened_at, decide_by, due_at, version, body, asker, email, covers)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15)",
     )
     .bind(request.id.as_str())
     .bind(request.asked.hook.as_str())
     .bind(&request.asked.client.id)
     .bind(request.asked.subject.kind.as_str())
     .bind(&request.asked.subject.id)
-    .bind(request.asked.pending_key().0)
+    .bind(request.pending_key().0)
     .bind(rows::request_state(request))
     .bind(i64::from(request.shown_version))
     .bind(request.opened_at.timestamp_millis())
     .bind(request.decide_by.timestamp_millis())
     .bind(request.due_at().map(|at| at.timestamp_millis()))
     .bind(body_of(request)?)
+    .bind(request.origin.asker().map(|asker| asker.principal.as_str()))
+    .bind(request.asked.subject.email.as_deref().map(|email| Principal::new(email).as_str().to_owned()))
+    .bind(request.covers_key().map(|key| key.0))
     .execute(conn)
     .await
     .map_err(first_wins)?;
@@ -276,8 +281,8 @@ async fn insert_vote(conn: &mut SqliteConnection, request: &RequestId, vote: &Vo
 async fn insert_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO grants (id, request_id, hook, client, subject_kind, subject, coverage, scopes, granted_at,
-           expires_at, collect_by, max_uses, state, due_at, version, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15)",
+           expires_at, collect_by, max_uses, state, due_at, version, body, open, warn_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15, $16, $17)",
     )
     .bind(grant.id.as_str())
     .bind(grant.request().map(RequestId::as_str))
@@ -294,6 +299,8 @@ async fn insert_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<(), 
     .bind(rows::grant_state(grant))
     .bind(grant.due_at().map(|at| at.timestamp_millis()))
     .bind(rows::json(grant)?)
+    .bind(grant.open.is_some())
+    .bind(grant.warn_at.map(|at| at.timestamp_millis()))
     .execute(conn)
     .await
     .map_err(first_wins)?;
@@ -302,8 +309,8 @@ async fn insert_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<(), 
 
 async fn replace_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<(), StoreError> {
     let written = sqlx::query(
-        "UPDATE grants SET state = $1, due_at = $2, body = $3, version = version + 1 WHERE id = $4 AND version = $5
-           AND (used = $6 OR $1 = 'revoked')",
+        "UPDATE grants SET state = $1, due_at = $2, body = $3, version = version + 1, coverage = $7, open = $8, warn_at = $9
+         WHERE id = $4 AND version = $5 AND (used = $6 OR $1 = 'revoked')",
     )
     .bind(rows::grant_state(grant))
     .bind(grant.due_at().map(|at| at.timestamp_millis()))
@@ -311,6 +318,9 @@ async fn replace_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<(),
     .bind(grant.id.as_str())
     .bind(grant.version)
     .bind(i64::from(grant.used))
+    .bind(&grant.coverage.0)
+    .bind(grant.open.is_some())
+    .bind(grant.warn_at.map(|at| at.timestamp_millis()))
     .execute(conn)
     .await?;
     if written.rows_affected() == 1 { Ok(()) } else { Err(conflict()) }

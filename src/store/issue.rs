@@ -204,7 +204,7 @@ async fn save_grants(conn: &mut SqliteConnection, grants: &HashMap<String, Grant
     sqlx::query(
         "UPDATE grants SET used = v.used, last_use_at = v.last_use_at, last_use_fingerprint = v.fingerprint,
                 last_token_expires_at = v.token,
-                due_at = expires_at
+                due_at = coalesce(warn_at, expires_at)
          FROM (SELECT value ->> 0 AS id, value ->> 1 AS used, value ->> 2 AS last_use_at, value ->> 3 AS fingerprint,
                       value ->> 4 AS token FROM json_each($1)) AS v
          WHERE grants.id = v.id",

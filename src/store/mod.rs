@@ -7,6 +7,7 @@
 mod audit;
 mod commit;
 mod issue;
+mod living;
 mod lookup;
 mod outbox;
 mod read;

@@ -43,7 +43,7 @@ impl Service {
 
     /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets. Both questions
     /// go out together, because Slack waits for three seconds only.
-    pub(super) async fn voter(
+    pub(in crate::service) async fn voter(
         &self,
         user: &SlackUserId,
         request: &AccessRequest,
@@ -54,6 +54,7 @@ impl Service {
         let (standing, sets) = tokio::join!(inner.people.standing(user, maps, now), self.sets_of(user, request, now));
         let (standing, standing_at) = standing.map_err(|_| Why::SlackDown)?;
         if let Some(outsider) = standing.outsider(&inner.settings.team_id) {
+            self.learnt_of(user, &standing);
             return Err(Why::Outsider(outsider));
         }
         let principal = inner.settings.directory.principal(user, &standing).ok_or(Why::Unmapped)?;
