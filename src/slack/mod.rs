@@ -5,11 +5,14 @@
 //! Slack sent it and [`click`] reads it leniently. [`people`] remembers, briefly, what Slack said of accounts
 //! and user groups. Nothing here decides anything.
 
+pub mod access_form;
+pub mod access_command;
 mod blocks;
 mod command;
 mod connector;
 mod ending;
 mod error;
+pub mod home;
 mod inbound;
 mod parts;
 
@@ -17,6 +20,7 @@ pub mod cards;
 pub mod click;
 pub mod forms;
 pub mod people;
+pub mod requester;
 pub mod signature;
 pub mod text;
 
