@@ -29,7 +29,7 @@ use tokio::sync::watch;
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
 pub use issue::{Issue, Issued};
-pub use outbox::{Claimed, DeadLetter, Delivery};
+pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};
 
 use crate::domain::Timestamp;
