@@ -3,19 +3,24 @@
 //! Every unit of work has one shape: read the clock once, load, let the domain decide, commit with a
 //! compare-and-swap, and only then wake, post or answer. Who lost the race looks again, a bounded number of times.
 
+mod access_form;
 mod ask;
 mod cards;
 mod click;
 mod collect;
+mod commands;
+mod controls;
 mod deliver;
 mod departed;
 mod hand_over;
+mod home;
 mod operate;
 mod pace;
 mod perform;
 mod receipts;
 mod requester;
 mod time;
+mod told;
 mod waiters;
 mod workspaces;
 
@@ -43,6 +48,7 @@ use crate::store::{Delivery, Store};
 
 pub use ask::Call;
 pub use click::FormAnswer;
+pub use commands::CommandAnswer;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
 pub use waiters::HELD_MAX;
@@ -283,6 +289,9 @@ impl Service {
         if let Some(audit) = audit.filter(|audit| is_told_in_the_thread(audit.kind)) {
             let (what, by, at) = (audit.kind, &audit.actor, audit.at);
             all.extend(each(&|channel| Delivery::TellThread { channel, what, by: by.clone(), at }));
+        }
+        if audit.is_some() {
+            all.push(Delivery::RefreshHomes);
         }
         all.into_iter().map(|delivery| (request.id.clone(), delivery)).collect()
     }

@@ -17,6 +17,9 @@ pub const DONE: &str = "my_done";
 /// The `action_id` of the button that withdraws.
 pub const WITHDRAW: &str = "my_withdraw";
 
+/// All of them.
+pub const ALL: [&str; 3] = [EXTEND, DONE, WITHDRAW];
+
 /// What can be done from the message, by the opaque value of each button; none where it cannot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Controls {

@@ -10,6 +10,7 @@ mod issue;
 mod living;
 mod lookup;
 mod outbox;
+mod places;
 mod read;
 mod rows;
 mod sqlite;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
 pub use issue::{Issue, Issued};
+pub use places::{Control, HomeOf, Notice, Place};
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};
 

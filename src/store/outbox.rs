@@ -11,7 +11,7 @@ use sqlx::{Row, SqliteConnection};
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{RequestId, SlackUserId};
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,13 @@ pub enum Delivery {
         /// When.
         at: Timestamp,
     },
+    /// Whoever has opened App Home and is concerned gets it drawn anew.
+    RefreshHomes,
+    /// Draw somebody's App Home anew.
+    PublishHome {
+        /// Whose.
+        user: SlackUserId,
+    },
 }
 
 /// What kind of call to Slack a delivery is: each has budgets of its own there.
@@ -60,6 +67,8 @@ pub enum Class {
     Note,
     /// A message to one person.
     Direct,
+    /// Somebody's App Home.
+    View,
 }
 
 impl Class {
@@ -70,6 +79,7 @@ impl Class {
             Self::Edit => "edit",
             Self::Note => "note",
             Self::Direct => "direct",
+            Self::View => "view",
         }
     }
 
@@ -78,6 +88,7 @@ impl Class {
         match self {
             Self::Post | Self::Edit => 0,
             Self::Note | Self::Direct => 1,
+            Self::View => 2,
         }
     }
 }
@@ -91,6 +102,8 @@ impl Delivery {
             | Self::NoteInThread { channel, .. }
             | Self::TellThread { channel, .. } => channel,
             Self::TellRequester => request.as_str(),
+            Self::RefreshHomes => "homes",
+            Self::PublishHome { user } => user.as_str(),
         }
     }
 
@@ -101,6 +114,7 @@ impl Delivery {
             Self::RefreshCards { .. } => Class::Edit,
             Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
             Self::TellRequester => Class::Direct,
+            Self::RefreshHomes | Self::PublishHome { .. } => Class::View,
         }
     }
 }
