@@ -1,8 +1,11 @@
 //! The story of a token, as an operator could tell it.
 
+mod asking;
 mod asking_again;
 mod deciding;
 mod ending;
+mod home;
+mod living;
 mod standing;
 
 use jsonwebtoken::jwk::JwkSet;
