@@ -380,7 +380,14 @@ impl Grant {
         self.request().map(|_| vec![Effect::RefreshCards, Effect::TellRequester]).unwrap_or_default()
     }
 
-    pub(super) fn entry(&self, kind: Kind, actor: Actor, summary: String, detail: serde_json::Value, at: Timestamp) -> AuditEntry {
+    pub(super) fn entry(
+        &self,
+        kind: Kind,
+        actor: Actor,
+        summary: String,
+        detail: serde_json::Value,
+        at: Timestamp,
+    ) -> AuditEntry {
         let (request_id, grant_id) = (self.request().cloned(), Some(self.id.clone()));
         AuditEntry { at, kind, actor, request_id, grant_id, summary, detail }
     }

@@ -37,9 +37,9 @@ type Lists = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 impl Filled {
     fn of(values: &Values, lists: &Lists) -> Self {
         let text = |name: &str| values.get(name).and_then(|of| of.get(name)).cloned().unwrap_or_default();
-        let scopes = lists.iter().find(|(block, of)| {
-            block.starts_with(access_form::SCOPES) && of.contains_key(access_form::SCOPES)
-        });
+        let scopes = lists
+            .iter()
+            .find(|(block, of)| block.starts_with(access_form::SCOPES) && of.contains_key(access_form::SCOPES));
         Self {
             client: text(access_form::CLIENT),
             resource: text(access_form::RESOURCE),
@@ -130,7 +130,8 @@ impl Service {
         let Some(audience) = offer.audience.filter(|one| access_form::value_of(one) == filled.resource) else {
             return wrong(access_form::RESOURCE, "You cannot ask for this resource. Choose another one.");
         };
-        let by_value = |value: &String| offer.scopes.iter().find(|scope| access_form::value_of(scope.as_str()) == *value);
+        let by_value =
+            |value: &String| offer.scopes.iter().find(|scope| access_form::value_of(scope.as_str()) == *value);
         let scopes: Option<Vec<&Scope>> = filled.scopes.iter().map(by_value).collect();
         let Some(scopes) = scopes.filter(|scopes| !scopes.is_empty()) else {
             let block = if filled.scopes_block.is_empty() { offer.form.scopes_block() } else { filled.scopes_block };

@@ -195,9 +195,7 @@ impl Service {
             Look::Waiting(request) => (Some(self.pending_rest(request, &question.asked)), None),
             Look::Answer(Answer::Denied(denied)) => (None, Some(denied.says.clone())),
             Look::Answer(Answer::TooMany { says, .. }) => (None, Some(says.clone())),
-            Look::Answer(
-                Answer::Granted(_) | Answer::Pending(_) | Answer::Conflict | Answer::Unavailable { .. },
-            )
+            Look::Answer(Answer::Granted(_) | Answer::Pending(_) | Answer::Conflict | Answer::Unavailable { .. })
             | Look::Again => return Ok(look),
         };
         let mut terms = allowed;
@@ -398,7 +396,10 @@ impl Service {
         let deliveries = self.deliveries(&step.next, &step.effects, Some(&step.audit));
         Commit {
             request: Some(request),
-            grant: step.grant.clone().map(|grant| Change::New(grant.warned_before_end(self.0.settings.warn_before_end))),
+            grant: step
+                .grant
+                .clone()
+                .map(|grant| Change::New(grant.warned_before_end(self.0.settings.warn_before_end))),
             cooldowns: step.cooldowns.clone(),
             audit: vec![step.audit.clone()],
             deliveries,

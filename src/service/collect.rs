@@ -27,7 +27,12 @@ enum Begun {
 impl Service {
     /// The grants of a call in the order to try them. A use that was counted before is answered by the grant that
     /// counted it, although another one may last longer.
-    pub(super) async fn in_order(&self, call: &Call, mut grants: Vec<Grant>, now: Timestamp) -> Result<Vec<Grant>, Error> {
+    pub(super) async fn in_order(
+        &self,
+        call: &Call,
+        mut grants: Vec<Grant>,
+        now: Timestamp,
+    ) -> Result<Vec<Grant>, Error> {
         let counted = |grant: &Grant| matches!(grant.uses, Uses::Times(_));
         if grants.len() < 2 || !grants.iter().any(counted) {
             return Ok(grants);
@@ -157,10 +162,8 @@ impl Service {
             let Some(resource) = resource else {
                 return Ok(Some(Some("the policy does not know what it is for any more".to_owned())));
             };
-            let asked = crate::domain::token_request::TokenRequest {
-                scopes: grant.scopes.clone(),
-                ..request.asked.clone()
-            };
+            let asked =
+                crate::domain::token_request::TokenRequest { scopes: grant.scopes.clone(), ..request.asked.clone() };
             match self.judge_ahead(&policy, resource, &asked, &ahead.by, now).await? {
                 Verdict::Refused(says) => return Ok(Some(Some(format!("the policy refuses it now: {says}")))),
                 Verdict::Allowed => {}

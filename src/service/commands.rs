@@ -120,9 +120,13 @@ impl Service {
     }
 
     fn opened_words(&self, lead: &str, request: &AccessRequest) -> String {
-        let scopes = home::scopes(request.question.terms.scopes.iter().map(Scope::as_str).collect::<Vec<_>>().into_iter());
+        let scopes =
+            home::scopes(request.question.terms.scopes.iter().map(Scope::as_str).collect::<Vec<_>>().into_iter());
         let number = request.asked.binding_message.as_deref().map(|number| {
-            format!(" *The number of this request is* {}: tell it to whoever approves, and to nobody else.", code(number))
+            format!(
+                " *The number of this request is* {}: tell it to whoever approves, and to nobody else.",
+                code(number)
+            )
         });
         format!(
             "{lead} {scopes} through {} for {}. {} They have until {}.{} Request {}.",
@@ -197,7 +201,8 @@ impl Service {
             }
             (several, _) => return Err(format!("You named {} clients; name one.", several.len())),
         };
-        let is_place = |resource: &Resource, word: &str| resource.audience == word || resource.name.eq_ignore_ascii_case(word);
+        let is_place =
+            |resource: &Resource, word: &str| resource.audience == word || resource.name.eq_ignore_ascii_case(word);
         let (places, scopes): (Vec<&String>, Vec<&String>) =
             rest.into_iter().partition(|word| policy.resources.iter().any(|resource| is_place(resource, word)));
         if scopes.is_empty() {
@@ -366,19 +371,20 @@ impl Service {
     pub(super) fn sent(&self, asked: &Asked, block: &str) -> FormAnswer {
         match asked {
             Asked::Refused(says) => FormAnswer::Errors(vec![(block.to_owned(), says.clone())]),
-            Asked::NoNeed => FormAnswer::Show(Box::new(access_form::words_view("Nothing to ask", &self.asked_words(asked)))),
-            Asked::Opened(_) => FormAnswer::Show(Box::new(access_form::words_view("Request sent", &self.asked_words(asked)))),
-            Asked::Already(_) => FormAnswer::Show(Box::new(access_form::words_view("Asked already", &self.asked_words(asked)))),
+            Asked::NoNeed => {
+                FormAnswer::Show(Box::new(access_form::words_view("Nothing to ask", &self.asked_words(asked))))
+            }
+            Asked::Opened(_) => {
+                FormAnswer::Show(Box::new(access_form::words_view("Request sent", &self.asked_words(asked))))
+            }
+            Asked::Already(_) => {
+                FormAnswer::Show(Box::new(access_form::words_view("Asked already", &self.asked_words(asked))))
+            }
         }
     }
 }
 
-fn not_offered(
-    policy: &Policy,
-    client: &str,
-    scopes: &ScopeSet,
-    offers: impl Fn(&&Resource) -> bool,
-) -> String {
+fn not_offered(policy: &Policy, client: &str, scopes: &ScopeSet, offers: impl Fn(&&Resource) -> bool) -> String {
     let known = |scope: &&Scope| policy.resources.iter().filter(&offers).any(|one| one.scopes.contains_key(*scope));
     let unknown: Vec<String> = scopes.iter().filter(|scope| !known(scope)).map(|scope| code(scope.as_str())).collect();
     if unknown.is_empty() {

@@ -77,7 +77,9 @@ impl Service {
         }
         let right_place = match (control.place, &press.view) {
             (Place::Direct, None) => true,
-            (Place::Home, Some(view)) => self.0.store.home(&who.slack).await?.is_some_and(|home| home.view_id == view.id),
+            (Place::Home, Some(view)) => {
+                self.0.store.home(&who.slack).await?.is_some_and(|home| home.view_id == view.id)
+            }
             (Place::Direct, Some(_)) | (Place::Home, None) => false,
         };
         Ok(if right_place { Ok((who, control)) } else { Err(Why::OtherMessage) })
@@ -87,14 +89,18 @@ impl Service {
     pub(super) fn asking_words(why: &Why) -> String {
         use crate::domain::identity::Outsider;
         let says = match why {
-            Why::Foreign(_) | Why::Outsider(Outsider::OtherWorkspace) => "Only members of this workspace can ask for access here.",
+            Why::Foreign(_) | Why::Outsider(Outsider::OtherWorkspace) => {
+                "Only members of this workspace can ask for access here."
+            }
             Why::Outsider(Outsider::Deactivated | Outsider::Bot | Outsider::Guest) => {
                 "Guests, bots and deactivated accounts cannot ask for access."
             }
             Why::Unmapped => {
                 "Your Slack account is not mapped to anybody in the directory, so nobody knows for whom you ask. Ask an operator."
             }
-            Why::UnknownButton | Why::OtherMessage => "This button is out of date. Look at the newest message, or open Home anew.",
+            Why::UnknownButton | Why::OtherMessage => {
+                "This button is out of date. Look at the newest message, or open Home anew."
+            }
             Why::SlackDown => "Slack could not be asked just now who you are. Try again in a moment.",
             _ => "That could not be understood.",
         };

@@ -59,8 +59,7 @@ impl Service {
         let since = now - chrono::Duration::days(VIEWERS_DAYS);
         let users: Vec<SlackUserId> = users.into_iter().collect();
         let viewers = self.0.store.viewers(&users, &people, since).await?;
-        let deliveries =
-            viewers.into_iter().map(|user| (request.id.clone(), Delivery::PublishHome { user })).collect();
+        let deliveries = viewers.into_iter().map(|user| (request.id.clone(), Delivery::PublishHome { user })).collect();
         Ok(Delivered::Done(Box::new(Commit { deliveries, ..Commit::default() })))
     }
 
@@ -105,14 +104,12 @@ impl Service {
             Ok(who) => home.parts = self.parts(who, &mut minting, now).await?,
             Err(why) => home.refused = Some(Self::asking_words(why)),
         }
-        let pages = [home::REQUEST, home::NEXT, home::PREVIOUS];
         home.value = minting.value("page", None, None);
         let kept: BTreeSet<&str> =
             home.shown().map(|button| button.value.as_str()).chain([home.value.as_str()]).collect();
-        let mut made: Vec<Control> =
+        // Only what the shown page holds is pressed.
+        let made: Vec<Control> =
             minting.made.into_iter().filter(|control| kept.contains(control.value.as_str())).collect();
-        debug_assert!(pages.len() == 3);
-        made.truncate(4 * home::PAGE_ROWS);
         self.0.store.mint_controls(&made, now).await?;
         match self.0.slack.publish_home(user, &home.view()).await {
             Ok(view) => {
@@ -136,7 +133,11 @@ impl Service {
                     text: "Withdraw",
                     value: minting.value(requester::WITHDRAW, Some(&request.id), None),
                     label: format!("Withdraw request {id}"),
-                    confirm: Some(("Withdraw this request?".to_owned(), "You can ask again at any time.".to_owned(), "Withdraw")),
+                    confirm: Some((
+                        "Withdraw this request?".to_owned(),
+                        "You can ask again at any time.".to_owned(),
+                        "Withdraw",
+                    )),
                     takes_away: false,
                 }],
             });
@@ -238,16 +239,24 @@ impl Service {
                 takes_away,
             };
             if own && grant.open.is_none() {
-                buttons.push(button(requester::EXTEND, "Extend…", format!("Ask for more time for grant {id}"), None, false));
+                buttons.push(button(
+                    requester::EXTEND,
+                    "Extend…",
+                    format!("Ask for more time for grant {id}"),
+                    None,
+                    false,
+                ));
             }
             if own {
-                let sure = ("Hand this access back?".to_owned(), "No new token is issued for it.".to_owned(), "Hand back");
+                let sure =
+                    ("Hand this access back?".to_owned(), "No new token is issued for it.".to_owned(), "Hand back");
                 buttons.push(button(requester::DONE, "I'm done", format!("Hand grant {id} back"), Some(sure), false));
             } else if grant.request().is_some() {
                 let sure = ("Revoke this access?".to_owned(), "No new token is issued for it.".to_owned(), "Revoke");
                 buttons.push(button(cards::REVOKE, "Revoke…", format!("Revoke grant {id}"), Some(sure), true));
             }
-            let whose = if own { String::new() } else { format!("{} · ", crate::slack::text::code(&grant.asked.subject.id)) };
+            let whose =
+                if own { String::new() } else { format!("{} · ", crate::slack::text::code(&grant.asked.subject.id)) };
             rows.push(Row { words: format!("{whose}{}", self.grant_line(&grant)), buttons });
         }
         Ok(Part { title: "Active grants", nothing: "No access is active.", rows })
@@ -264,7 +273,9 @@ impl Service {
         };
         let words = match press.action.as_str() {
             home::REQUEST => {
-                if let CommandAnswer::Say(message) = self.open_access_form(press.trigger_id.as_deref(), &press.origin).await {
+                if let CommandAnswer::Say(message) =
+                    self.open_access_form(press.trigger_id.as_deref(), &press.origin).await
+                {
                     tracing::warn!(text = message.text, "the form could not be opened from Home");
                 }
                 return Ok(());
@@ -281,7 +292,9 @@ impl Service {
             requester::WITHDRAW => match &control.request {
                 Some(request) => match self.withdraw(&who, request).await? {
                     super::requester::Done::Done => return Ok(()),
-                    super::requester::Done::Over | super::requester::Done::Unknown => "This request is settled already.",
+                    super::requester::Done::Over | super::requester::Done::Unknown => {
+                        "This request is settled already."
+                    }
                 },
                 None => "This request is settled already.",
             },
@@ -349,7 +362,8 @@ impl Service {
             None => None,
         };
         let (Some(request), Some(card)) = (request, card) else {
-            self.tell_in_a_dialog(press, "Its card is not in Slack yet. Try again in a moment. Nothing was changed.").await;
+            self.tell_in_a_dialog(press, "Its card is not in Slack yet. Try again in a moment. Nothing was changed.")
+                .await;
             return Ok(());
         };
         let value = random_text();

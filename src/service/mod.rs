@@ -130,7 +130,9 @@ impl Error {
     /// What a caller may be told: no paths, no statements.
     pub fn shown(&self) -> &'static str {
         match self {
-            Self::SlackSilent => "Slack does not say whether those who approved still may; nothing is granted meanwhile.",
+            Self::SlackSilent => {
+                "Slack does not say whether those who approved still may; nothing is granted meanwhile."
+            }
             Self::Busy => "Too much happens to this at once; try again.",
             Self::Store(StoreError::CannotWrite(_) | StoreError::Disk(_)) => {
                 "The store cannot be written; nothing is granted meanwhile."

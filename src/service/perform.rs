@@ -14,8 +14,8 @@ use crate::domain::access_request::{AccessRequest, MessageRef, Status};
 use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::SlackChannelId;
-use crate::slack::{Fault, Message, SlackError, cards, notes, plain};
 use crate::slack::requester::Told;
+use crate::slack::{Fault, Message, SlackError, cards, notes, plain};
 use crate::store::{Claimed, Commit, Delivery, Notice};
 
 /// How a delivery went.

@@ -246,7 +246,7 @@ impl Service {
                 let says = format!(
                     "It was {} a short while ago; ask again after {}.",
                     standing.cause,
-                    crate::slack::text::date(standing.until)
+                    crate::slack::text::utc(standing.until)
                 );
                 return Ok(Asked::Refused(says));
             }

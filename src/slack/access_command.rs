@@ -361,7 +361,8 @@ fn start(words: &[&str], now: Timestamp, offset: i32) -> Result<(Timestamp, usiz
     taken += usize::from(words.get(taken).is_some_and(|word| word.eq_ignore_ascii_case("utc")));
     let zone = if in_utc { FixedOffset::east_opt(0).ok_or(SAY)? } else { own };
     let today = now.with_timezone(&zone).date_naive();
-    let at = |day: NaiveDate| -> Option<DateTime<FixedOffset>> { zone.from_local_datetime(&day.and_time(time)).single() };
+    let at =
+        |day: NaiveDate| -> Option<DateTime<FixedOffset>> { zone.from_local_datetime(&day.and_time(time)).single() };
     let moment = match day {
         Some(day) => at(day),
         // A time of day that has passed is the next day's.
@@ -486,7 +487,8 @@ mod tests {
 
     #[test]
     fn links_and_mentions_are_what_they_name() {
-        let line = asked("c s on <https://payments.example.com|payments.example.com> as <mailto:bob@x.test|bob@x.test>");
+        let line =
+            asked("c s on <https://payments.example.com|payments.example.com> as <mailto:bob@x.test|bob@x.test>");
         assert_eq!(line.words, ["c", "s", "https://payments.example.com"]);
         assert_eq!(line.subject.as_deref(), Some("bob@x.test"));
     }

@@ -111,9 +111,11 @@ impl Form {
 
     /// The form as a view.
     pub fn view(&self) -> Value {
-        let mut blocks = vec![
-            self.input(CLIENT, "Through which client?", one(CLIENT, &self.clients, self.client.as_ref(), "Choose a client")),
-        ];
+        let mut blocks = vec![self.input(
+            CLIENT,
+            "Through which client?",
+            one(CLIENT, &self.clients, self.client.as_ref(), "Choose a client"),
+        )];
         if self.client.is_some() {
             let of = one(RESOURCE, &self.resources, self.resource.as_ref(), "Choose a resource");
             blocks.push(self.input(RESOURCE, "What do you need access to?", of));
@@ -145,7 +147,8 @@ impl Form {
         let option = |seconds: u64| json!({ "text": plain(&duration(seconds), 75), "value": seconds.to_string() });
         let options: Vec<Value> = TIMES.iter().map(|seconds| option(*seconds)).collect();
         let chosen = option(self.time.filter(|time| TIMES.contains(time)).unwrap_or(3_600));
-        let element = json!({ "type": "static_select", "action_id": TIME, "options": options, "initial_option": chosen });
+        let element =
+            json!({ "type": "static_select", "action_id": TIME, "options": options, "initial_option": chosen });
         self.input(TIME, "For how long?", element)
     }
 

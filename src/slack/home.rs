@@ -103,7 +103,8 @@ impl Home {
         match &self.refused {
             Some(words) => blocks.push(("refused", section(&inert(words)))),
             None => {
-                let request = button(REQUEST, "Request access…", &self.value, "Open the form to request access", Style::Primary);
+                let request =
+                    button(REQUEST, "Request access…", &self.value, "Open the form to request access", Style::Primary);
                 blocks.push(("top", actions(vec![request])));
                 self.draw_rows(page, &mut blocks);
             }
@@ -168,4 +169,3 @@ pub fn refused_view(words: &str) -> Value {
     let blocks = named(vec![("note", section(&inert(words)))], 1);
     json!({ "type": "modal", "callback_id": "words", "title": plain("Nothing was changed", 24), "close": plain("Close", 24), "blocks": blocks })
 }
-

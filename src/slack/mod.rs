@@ -5,8 +5,8 @@
 //! Slack sent it and [`click`] reads it leniently. [`people`] remembers, briefly, what Slack said of accounts
 //! and user groups. Nothing here decides anything.
 
-pub mod access_form;
 pub mod access_command;
+pub mod access_form;
 mod blocks;
 mod command;
 mod connector;

@@ -67,7 +67,13 @@ pub fn message(facts: &CardFacts<'_>, controls: &Controls, number: Option<&str>,
         message.text = inert(&format!("Ends soon: {words} (request {})", code(facts.request.id.as_str())));
     }
     if let Some(number) = number {
-        say("number", &format!("*The number of this request is* {}. Tell it to whoever approves, and to nobody else.", code(number)));
+        say(
+            "number",
+            &format!(
+                "*The number of this request is* {}. Tell it to whoever approves, and to nobody else.",
+                code(number)
+            ),
+        );
     }
     if let Some(words) = facts.grant.and_then(|grant| match grant.start {
         Start::At { at, .. } if at > facts.now => Some(format!("It starts {}.", date(at))),

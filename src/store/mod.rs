@@ -30,8 +30,8 @@ use tokio::sync::watch;
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
 pub use issue::{Issue, Issued};
-pub use places::{Control, HomeOf, Notice, Place};
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
+pub use places::{Control, HomeOf, Notice, Place};
 pub use read::{Button, Standing};
 
 use crate::domain::Timestamp;

@@ -80,7 +80,8 @@ impl Store {
     pub async fn mint_controls(&self, controls: &[Control], now: Timestamp) -> Result<(), StoreError> {
         let row = |one: &Control| {
             let hash = sha256_hex(one.value.as_bytes());
-            let (request, grant) = (one.request.as_ref().map(ToString::to_string), one.grant.as_ref().map(ToString::to_string));
+            let (request, grant) =
+                (one.request.as_ref().map(ToString::to_string), one.grant.as_ref().map(ToString::to_string));
             (hash, one.user.to_string(), one.place.as_str(), one.action.clone(), request, grant)
         };
         let Some(first) = controls.first() else { return Ok(()) };

@@ -57,7 +57,11 @@ async fn what_starts_later_is_not_usable_before_and_those_who_approved_are_looke
         let answer = app.types("U0ALICE", &format!("ledger-cli ledger:write for 1h from {start} because PAY-1")).await;
         assert!(answer.contains("Sent"), "{answer}");
         app.approve("U0BOB", &app.card(LEDGER).await).await;
-        assert!(app.last_direct("U0ALICE").await.says.contains("It starts"), "{}", app.last_direct("U0ALICE").await.says);
+        assert!(
+            app.last_direct("U0ALICE").await.says.contains("It starts"),
+            "{}",
+            app.last_direct("U0ALICE").await.says
+        );
         assert_eq!(app.ask(&alice("ledger:write")).await.status, 202, "not yet: her call asks people by itself");
         if bob_leaves {
             app.group_is("S0LEADS", &["U0CAROL"]).await;

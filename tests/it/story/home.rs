@@ -42,7 +42,12 @@ async fn a_button_of_home_counts_for_its_viewer_on_that_view_only() {
     app.ask(&alice("ledger:write")).await.pending();
     app.opens_home("U0BOB").await;
     let home = app.home("U0BOB").await;
-    let block = home["blocks"].as_array().expect("blocks").iter().find(|block| block["type"] == "actions" && block["elements"][0]["action_id"] == "approve").expect("a row");
+    let block = home["blocks"]
+        .as_array()
+        .expect("blocks")
+        .iter()
+        .find(|block| block["type"] == "actions" && block["elements"][0]["action_id"] == "approve")
+        .expect("a row");
     let press = json!({
         "as": "U0BOB", "view_id": home["id"], "block_id": block["block_id"], "action_id": "approve",
         "value": block["elements"][0]["value"],

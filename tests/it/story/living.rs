@@ -7,7 +7,10 @@ use crate::support::world::{DESK, LEDGER, POLICY};
 use crate::support::{TestApp, minutes, seconds};
 
 fn with(more: &str) -> String {
-    format!("{more}\n{}", POLICY.replace("hooks = [\"shop\"]", "hooks = [\"shop\", \"signed\"]\nclients = [\"ledger-cli\"]"))
+    format!(
+        "{more}\n{}",
+        POLICY.replace("hooks = [\"shop\"]", "hooks = [\"shop\", \"signed\"]\nclients = [\"ledger-cli\"]")
+    )
 }
 
 async fn app_with_clients() -> TestApp {
@@ -37,7 +40,8 @@ async fn alice_is_warned_extends_and_her_client_never_stands_without() {
 
     // Extend… opens a form; what it asks is another request with a card of its own.
     app.click("U0ALICE", &warned, "my_extend").await;
-    let sent = app.sends("U0ALICE", json!({ "time": { "time": "3600" }, "reason": { "reason": "not done, PAY-7" } })).await;
+    let sent =
+        app.sends("U0ALICE", json!({ "time": { "time": "3600" }, "reason": { "reason": "not done, PAY-7" } })).await;
     assert_eq!(sent["status"], 200, "{sent}");
     assert!(app.form("U0ALICE").await.to_string().contains("Request sent"), "{}", app.form("U0ALICE").await);
     let cards = app.cards(LEDGER).await;
@@ -172,7 +176,8 @@ async fn whoever_is_taken_out_of_the_directory_is_gone_at_the_next_start() {
     let request = app.ask(&alice("ledger:write")).await.pending();
     app.stop().await;
     let config = std::fs::read_to_string(app.file("countersign.toml")).expect("a file");
-    let without: String = config.lines().filter(|line| !line.contains("alice@example.com")).map(|l| format!("{l}\n")).collect();
+    let without: String =
+        config.lines().filter(|line| !line.contains("alice@example.com")).map(|l| format!("{l}\n")).collect();
     std::fs::write(app.file("countersign.toml"), without).expect("it is written");
     app.run().await.expect("it starts");
     app.settle().await;
@@ -188,7 +193,8 @@ async fn a_stricter_policy_counts_at_every_issuance() {
     // From now on half an hour is the most: that is over.
     app.stop().await;
     let policy = std::fs::read_to_string(app.file("policy.toml")).expect("a file");
-    std::fs::write(app.file("policy.toml"), policy.replacen("max_duration = \"2h\"", "max_duration = \"30m\"", 1)).expect("ok");
+    std::fs::write(app.file("policy.toml"), policy.replacen("max_duration = \"2h\"", "max_duration = \"30m\"", 1))
+        .expect("ok");
     app.run().await.expect("it starts");
     assert_ne!(app.ask(&alice("ledger:write")).await.status, 200);
     // And with two people where one agreed.
