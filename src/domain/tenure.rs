@@ -147,3 +147,110 @@ impl Grant {
         (!used_up).then(|| left.min(today.max_token_lifetime))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::super::ids::{GrantId, HookName};
+    use super::super::policy::{PolicyVersion, Terms};
+    use super::super::token_request::CoverageKey;
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        chrono::DateTime::from_timestamp(1_795_460_000 + seconds, 0).unwrap()
+    }
+
+    fn call(hook: &str, subject: &str) -> TokenRequest {
+        serde_json::from_value(json!({
+            "hook": hook, "grant_type": "client_credentials", "client": {"id": "ledger-cli"},
+            "subject": {"kind": "user", "id": subject}, "scopes": ["a"], "audience": ["https://x.example"],
+        }))
+        .unwrap()
+    }
+
+    fn terms() -> Terms {
+        let asked = call("shop", "alice@example.com");
+        let bounds = Bounds { max_duration: 3_600, max_token_lifetime: 600, collect_within: 900, uses: Uses::Window };
+        Terms { scopes: asked.scopes, dropped: BTreeMap::new(), rules: BTreeMap::new(), bounds }
+    }
+
+    fn ahead() -> Grant {
+        let id = GrantId::parse(format!("grn_{:032x}", 1)).unwrap();
+        let asked = call("shop", "alice@example.com");
+        let grant = Grant::allowed(id, &asked, &terms(), PolicyVersion("p".to_owned()), at(0));
+        let hooks = ["shop", "other"].map(|hook| HookName::parse(hook).unwrap()).to_vec();
+        Grant { open: Some(hooks), coverage: CoverageKey::ahead(&asked), ..grant }
+    }
+
+    #[test]
+    fn what_was_asked_ahead_belongs_to_the_first_call_that_collects_it() {
+        let grant = ahead();
+        let scopes = terms().scopes;
+        // Another spelling of the same address is the same person.
+        let mut bound = call("other", "Alice@Example.com");
+        bound.cnf = Some(json!({ "jkt": "k" }));
+        assert!(!grant.covers(&bound, &scopes), "as long as it is open it covers nothing by itself");
+        let next = grant.collect(&bound, &scopes, at(10)).unwrap().next;
+        assert!(next.covers(&bound, &scopes));
+        for other in [call("other", "Alice@Example.com"), call("shop", "alice@example.com")] {
+            assert!(!next.covers(&other, &scopes));
+            assert_eq!(next.collect(&other, &scopes, at(11)), Err(NotIssued::NotCovered));
+        }
+        assert_eq!((next.expires_at, next.scopes), (grant.expires_at, grant.scopes));
+    }
+
+    #[test]
+    fn a_call_with_anything_besides_collects_nothing() {
+        let changes: [fn(&mut TokenRequest); 5] = [
+            |call| call.hook = HookName::parse("third").unwrap(),
+            |call| call.client.id.push('x'),
+            |call| call.actor.push("agent".to_owned()),
+            |call| call.authorization_details.push(json!({ "type": "pay" })),
+            |call| call.audience.clear(),
+        ];
+        for (n, change) in changes.iter().enumerate() {
+            let mut other = call("shop", "alice@example.com");
+            change(&mut other);
+            assert_eq!(ahead().collect(&other, &terms().scopes, at(1)), Err(NotIssued::NotCovered), "change {n}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_usable_before_its_start_was_looked_at() {
+        let grant = Grant { start: Start::At { at: at(100), checked: false }, open: None, ..ahead() };
+        assert_eq!(grant.due_at(), Some(at(100)));
+        assert!(grant.started(at(99)).is_none() && !grant.has_started(at(3_000)));
+        let started = grant.started(at(100)).unwrap().next;
+        assert!(started.has_started(at(100)) && !started.has_started(at(99)));
+    }
+
+    #[test]
+    fn the_warning_comes_once_and_at_most_a_tenth_before_the_end() {
+        let grant = Grant { open: None, ..ahead() };
+        assert_eq!(grant.clone().warned_before_end(60).warn_at, Some(at(3_540)));
+        let warned = grant.warned_before_end(6_000);
+        assert_eq!((warned.warn_at, warned.due_at()), (Some(at(3_240)), Some(at(3_240))));
+        assert!(warned.nears_end(at(3_239)).is_none());
+        let told = warned.nears_end(at(3_240)).unwrap().next;
+        assert!(told.nears_end(at(3_241)).is_none());
+        assert_eq!(told.due_at(), Some(at(3_600)));
+    }
+
+    #[test]
+    fn the_stricter_of_two_policies_bounds_every_token() {
+        let (grant, mut today) = (Grant { open: None, used: 1, ..ahead() }, terms().bounds);
+        assert_eq!(grant.bounded_by(&today, false, at(3_500)), Some(100));
+        today.max_token_lifetime = 30;
+        assert_eq!(grant.bounded_by(&today, false, at(10)), Some(30));
+        today.max_duration = 600;
+        assert_eq!(
+            (grant.bounded_by(&today, false, at(590)), grant.bounded_by(&today, false, at(600))),
+            (Some(10), None)
+        );
+        today.uses = Uses::Times(1);
+        assert_eq!((grant.bounded_by(&today, false, at(10)), grant.bounded_by(&today, true, at(10))), (None, Some(30)));
+    }
+}

@@ -7,7 +7,7 @@ use crate::domain::access_request::{AccessRequest, Origin, would_meet};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, GrantStep};
 use crate::domain::identity::Voter;
-use crate::domain::policy::{Question, Ruling, Terms, Uses};
+use crate::domain::policy::{PolicyVersion, Question, Ruling, Terms, Uses};
 use crate::domain::token_request::CoverageKey;
 use crate::store::{Change, Commit, Outcome};
 
@@ -204,12 +204,13 @@ pub(super) fn bound_today(
     grant: &Grant,
     ruling: &Ruling,
     terms: &Terms,
+    policy: &PolicyVersion,
     repeated: bool,
     now: Timestamp,
 ) -> Option<u64> {
     let agreed = match ruling {
         // At the first hand-over those who approved are asked about themselves, and the grant ends if they are not enough.
-        Ruling::Asked(question) if grant.request().is_some() && grant.used > 0 => {
+        Ruling::Asked(question) if grant.request().is_some() && grant.used > 0 && grant.policy != *policy => {
             would_meet(question, grant.deciders.iter())
         }
         Ruling::Asked(_) | Ruling::Allowed(_) | Ruling::Refused(_) => true,

@@ -57,7 +57,7 @@ impl Service {
         terms: &Terms,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
-        let fingerprint = call.asked.fingerprint();
+        let (fingerprint, version) = (call.asked.fingerprint(), self.policy().version.clone());
         for grant in grants {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
@@ -67,7 +67,7 @@ impl Service {
                 Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
                 Err(error) => return Err(error),
             };
-            let Some(bound) = bound_today(&grant, ruling, terms, repeated, now) else { continue };
+            let Some(bound) = bound_today(&grant, ruling, terms, &version, repeated, now) else { continue };
             let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
             if let Some(why) = self.deciders_refuse(&grant, ruling).await? {
                 self.void(&grant, why, now).await?;
