@@ -234,7 +234,12 @@ pub fn words_view(title: &str, words: &str) -> Value {
 /// The form for an extension: how long, and why. What it carries comes back through the client.
 pub fn extend_view(carried: &str, what: &str, lasted: u64, reason: &str) -> Value {
     let form = Form { time: Some(nearest(lasted)), reason: reason.to_owned(), ..Form::default() };
-    let blocks = vec![section(what), form.time_input(), form.reason_input()];
+    let mut time = form.time_input();
+    // Nothing is drawn anew here.
+    time["dispatch_action"] = json!(false);
+    let mut what = section(what);
+    what["block_id"] = json!("what");
+    let blocks = vec![what, time, form.reason_input()];
     json!({
         "type": "modal", "callback_id": EXTEND_FORM, "private_metadata": carried, "notify_on_close": false,
         "title": plain("Extend access", 24), "submit": plain("Send request", 24), "close": plain("Cancel", 24),

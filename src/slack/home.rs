@@ -9,6 +9,8 @@ use crate::clock::Timestamp;
 
 /// Rows on one page: with their buttons they stay below the hundred blocks that a view may have.
 pub const PAGE_ROWS: usize = 40;
+/// The `callback_id` of App Home.
+pub const HOME: &str = "home";
 /// Opens the form for a request.
 pub const REQUEST: &str = "home_request";
 /// The next page.
@@ -125,7 +127,7 @@ impl Home {
         for (n, block) in blocks.iter_mut().enumerate() {
             block["block_id"] = json!(format!("{}_{n}", block["block_id"].as_str().unwrap_or_default()));
         }
-        json!({ "type": "home", "callback_id": "home", "blocks": blocks })
+        json!({ "type": "home", "callback_id": HOME, "blocks": blocks })
     }
 
     fn draw_rows(&self, page: usize, blocks: &mut Vec<(&'static str, Value)>) {

@@ -18,7 +18,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
-use crate::slack::{access_form, requester};
+use crate::slack::{access_form, home, requester};
 use crate::store::Button;
 
 pub(super) use refusal::{Refusals, Why};
@@ -72,7 +72,10 @@ impl Service {
             Some(view) if view.callback_id == access_form::ACCESS_FORM => {
                 return Box::pin(self.access_chosen(press, view)).await;
             }
-            Some(_) => return Box::pin(self.control_pressed(press)).await,
+            Some(view) if view.callback_id == home::HOME => return Box::pin(self.control_pressed(press)).await,
+            // A choice in a form says nothing before the form is sent.
+            Some(view) if view.callback_id == access_form::EXTEND_FORM => return Ok(()),
+            Some(_) => {}
             None if requester::ALL.contains(&press.action.as_str()) => {
                 return Box::pin(self.control_pressed(press)).await;
             }

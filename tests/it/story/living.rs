@@ -62,6 +62,20 @@ async fn alice_is_warned_extends_and_her_client_never_stands_without() {
 }
 
 #[tokio::test]
+async fn a_form_for_an_extension_that_is_sent_too_late_asks_nobody() {
+    let app = app_with_clients().await;
+    alice_writes(&app).await;
+    let message = app.last_direct("U0ALICE").await;
+    app.click("U0ALICE", &message, "my_extend").await;
+    app.advance(minutes(121)).await;
+    let late = app.sends("U0ALICE", json!({ "time": { "time": "3600" }, "reason": { "reason": "x" } })).await;
+    assert!(late["errors"]["time"].as_str().is_some_and(|says| says.contains("over")), "{late}");
+    // And the button of the message is out of date as well.
+    app.click("U0ALICE", &message, "my_done").await;
+    assert_eq!(app.cards(LEDGER).await.len(), 1);
+}
+
+#[tokio::test]
 async fn an_extension_that_is_pending_when_the_old_grant_ends_is_what_the_client_waits_for() {
     let app = app_with_clients().await;
     alice_writes(&app).await;
