@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::ahead::{Verdict, Wish, asked_ahead};
 use super::click::FormAnswer;
-use super::requester::{Asked, Verdict, Wish, asked_ahead};
+use super::requester::Asked;
 use super::{Error, Service};
 use crate::domain::access_request::Asker;
 use crate::domain::policy::{Outcome, Policy, Resource};

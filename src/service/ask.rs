@@ -13,14 +13,13 @@ use crate::domain::access_request::{AccessRequest, Event, Refusal, ServerAbiliti
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, TOKEN_LIFETIME_MIN};
 use crate::domain::ids::RequestId;
-use crate::domain::policy::{Judged, Policy, Question, Refused, Ruling, Terms};
-use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::policy::{Judged, Policy, Question, Ruling, Terms};
 use crate::domain::token_request::{SubjectKind, TokenRequest};
-use crate::hooks::{Answer, Denied, DeniedKind, Pending, PendingRest};
+use crate::hooks::{Answer, Denied, DeniedKind, Pending};
 use crate::store::{Change, Commit, HookCall, Outcome, StoreError};
 
 /// How long a client should wait before it asks again, in seconds.
-const INTERVAL: u64 = 5;
+pub(super) const INTERVAL: u64 = 5;
 /// How long a client should wait that was refused for asking too much, in seconds.
 const LIMIT_RETRY_AFTER: u64 = 30;
 /// A held call is answered this long before its time is up, so that the answer arrives in time.
@@ -41,7 +40,7 @@ pub(super) struct Limit {
 }
 
 /// Where a call stands at one look at the store.
-enum Look {
+pub(super) enum Look {
     /// Answer this.
     Answer(Answer),
     /// People are asked.
@@ -179,57 +178,6 @@ impl Service {
         }
     }
 
-    /// `partial = "issue"`: what a rule allows is issued now, whatever becomes of the rest. Where people are asked, the
-    /// answer says about what; where they are not, the rest drops out.
-    async fn with_what_is_allowed(
-        &self,
-        policy: &Policy,
-        call: &Call,
-        allowed: Terms,
-        ruling: &Ruling,
-        look: Look,
-        now: Timestamp,
-    ) -> Result<Look, Error> {
-        let Ruling::Asked(question) = ruling else { return Ok(look) };
-        let (pending, refused) = match &look {
-            Look::Waiting(request) => (Some(self.pending_rest(request, &question.asked)), None),
-            Look::Answer(Answer::Denied(denied)) => (None, Some(denied.says.clone())),
-            Look::Answer(Answer::TooMany { says, .. }) => (None, Some(says.clone())),
-            Look::Answer(Answer::Granted(_) | Answer::Pending(_) | Answer::Conflict | Answer::Unavailable { .. })
-            | Look::Again => return Ok(look),
-        };
-        let mut terms = allowed;
-        terms.dropped.clone_from(&question.terms.dropped);
-        if let Some(says) = refused {
-            let of = |scope: &Scope| (scope.clone(), Refused { rule: None, says: says.clone() });
-            terms.dropped.extend(question.asked.iter().map(of));
-        }
-        let narrower = Ruling::Allowed(terms.clone());
-        for _ in 0..CONFLICTS_MAX {
-            match self.issue_from_grants(call, &narrower, &terms, now).await? {
-                Some(Answer::Granted(mut granted)) => {
-                    granted.pending = pending;
-                    return Ok(Look::Answer(Answer::Granted(granted)));
-                }
-                Some(other) => return Ok(Look::Answer(other)),
-                None => match self.allow(policy, call, &terms, now).await? {
-                    Look::Again => {}
-                    other @ (Look::Answer(_) | Look::Waiting(_)) => return Ok(other),
-                },
-            }
-        }
-        Err(Error::Busy)
-    }
-
-    fn pending_rest(&self, request: &AccessRequest, scopes: &ScopeSet) -> PendingRest {
-        PendingRest {
-            request_id: request.id.clone(),
-            scopes: scopes.clone(),
-            interval: INTERVAL,
-            status_url: self.status_url(request),
-        }
-    }
-
     /// The verdict of each scope.
     pub(super) async fn judged(
         &self,
@@ -273,7 +221,13 @@ impl Service {
     }
 
     /// An allow rule's grant exists to count and to be revocable; the next look issues under it.
-    async fn allow(&self, policy: &Policy, call: &Call, terms: &Terms, now: Timestamp) -> Result<Look, Error> {
+    pub(super) async fn allow(
+        &self,
+        policy: &Policy,
+        call: &Call,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Result<Look, Error> {
         let grant = Grant::allowed(fresh_grant_id()?, &call.asked, terms, policy.version.clone(), now);
         let audit = AuditEntry {
             at: now,
@@ -407,7 +361,7 @@ impl Service {
         }
     }
 
-    fn status_url(&self, request: &AccessRequest) -> String {
+    pub(super) fn status_url(&self, request: &AccessRequest) -> String {
         format!("{}/hooks/{}/requests/{}", self.public_url(), request.asked.hook, request.id)
     }
 

@@ -1,6 +1,6 @@
 //! What was granted ahead: its start, and the call that collects it. And the order in which grants are tried.
 
-use super::requester::Verdict;
+use super::ahead::Verdict;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Origin, would_meet};

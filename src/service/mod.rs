@@ -4,6 +4,7 @@
 //! compare-and-swap, and only then wake, post or answer. Who lost the race looks again, a bounded number of times.
 
 mod access_form;
+mod ahead;
 mod ask;
 mod cards;
 mod click;
@@ -14,6 +15,8 @@ mod deliver;
 mod departed;
 mod hand_over;
 mod home;
+mod in_part;
+mod meant;
 mod operate;
 mod pace;
 mod perform;
