@@ -176,7 +176,7 @@ impl Service {
         let nobody_sees_it = match row.delivery.class() {
             Class::Post => true,
             Class::Edit => error.fault() == Some(Fault::Place) && request.status(now) == Status::Pending,
-            Class::Note | Class::Direct | Class::View => false,
+            Class::Note | Class::Direct => false,
         };
         let elsewhere = place.elsewhere(&row.lane).filter(|_| nobody_sees_it);
         let elsewhere = elsewhere.map(|channel| Delivery::PostCard { channel });

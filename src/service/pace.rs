@@ -44,7 +44,7 @@ impl Pace {
     /// When the next may be taken.
     pub fn take(&self, place: &str, class: Class, now: Timestamp) -> Result<(), Timestamp> {
         let (place, burst) = match class {
-            Class::Post | Class::Note | Class::Direct | Class::View => (place, self.burst),
+            Class::Post | Class::Note | Class::Direct => (place, self.burst),
             Class::Edit => (WORKSPACE, self.burst.saturating_mul(EDITS_PER_POST)),
         };
         let mut all = self.lock();

@@ -71,7 +71,7 @@ pub fn parse(text: &str, now: Timestamp, offset: i32) -> Result<Line, String> {
     let text = plain(text);
     let tokens = tokens(&text)?;
     let Some((Token::Word(first), rest)) = tokens.split_first() else {
-        return if tokens.is_empty() { Ok(Line::Form) } else { Err(unclear()) };
+        return if tokens.is_empty() { Ok(Line::Form) } else { Err(QUOTED.to_owned()) };
     };
     let rest_id = || match rest {
         [] => Ok(None),
@@ -89,9 +89,7 @@ pub fn parse(text: &str, now: Timestamp, offset: i32) -> Result<Line, String> {
     }
 }
 
-fn unclear() -> String {
-    "That could not be understood. Try `help`.".to_owned()
-}
+const QUOTED: &str = "Only a reason stands in quotation marks, after `because`.";
 
 /// `extend`, an identifier, and how long: with or without `for`.
 fn extend(tokens: &[Token], now: Timestamp, offset: i32) -> Result<Line, String> {
@@ -155,7 +153,7 @@ fn ask(tokens: &[Token], now: Timestamp, offset: i32) -> Result<AskLine, String>
     let mut rest = tokens;
     while let Some((token, after)) = rest.split_first() {
         let Token::Word(word) = token else {
-            return Err("Only a reason stands in quotation marks, after `because`.".to_owned());
+            return Err(QUOTED.to_owned());
         };
         rest = match word.to_lowercase().as_str() {
             "for" => {

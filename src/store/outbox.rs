@@ -66,10 +66,8 @@ pub enum Class {
     Edit,
     /// A reply in a thread.
     Note,
-    /// A message to one person.
+    /// A message to one person, or their App Home.
     Direct,
-    /// Somebody's App Home.
-    View,
 }
 
 impl Class {
@@ -80,7 +78,6 @@ impl Class {
             Self::Edit => "edit",
             Self::Note => "note",
             Self::Direct => "direct",
-            Self::View => "view",
         }
     }
 
@@ -89,7 +86,6 @@ impl Class {
         match self {
             Self::Post | Self::Edit => 0,
             Self::Note | Self::Direct => 1,
-            Self::View => 2,
         }
     }
 }
@@ -114,8 +110,7 @@ impl Delivery {
             Self::PostCard { .. } => Class::Post,
             Self::RefreshCards { .. } => Class::Edit,
             Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
-            Self::TellRequester => Class::Direct,
-            Self::RefreshHomes | Self::PublishHome { .. } => Class::View,
+            Self::TellRequester | Self::RefreshHomes | Self::PublishHome { .. } => Class::Direct,
         }
     }
 }
