@@ -14,6 +14,7 @@ pub mod service;
 pub mod authzen;
 pub mod door;
 pub mod hooks;
+pub mod openid;
 pub mod slack;
 pub mod store;
 
@@ -24,6 +25,7 @@ pub mod worker;
 pub mod app;
 pub mod cli;
 pub mod demo;
+pub mod policy_tools;
 
 pub mod clock;
 pub mod config;

@@ -1,6 +1,7 @@
 //! The two files that a deployment consists of: `countersign.toml` says how it runs, `policy.toml` who may
 //! get what. Everything in them means something or is refused, and all mistakes are told at once.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,7 @@ mod reader;
 mod rule_file;
 mod secrets;
 mod server_file;
+mod step_up_file;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -26,6 +28,7 @@ mod values;
 pub use crate::door::{Dialect, HookAuth};
 pub use describe::describe;
 pub use reader::{ConfigError, ConfigErrors};
+pub use step_up_file::{PersonClaim, StepUpConfig};
 
 /// How a deployment runs. Every value is in its final type.
 #[derive(Debug, Clone)]
@@ -42,6 +45,8 @@ pub struct Config {
     pub hooks: Vec<HookConfig>,
     /// Who a Slack user is in the directory.
     pub identity: Directory,
+    /// Where approvers authenticate anew, if any rule demands that.
+    pub step_up: Option<StepUpConfig>,
     /// The keys of the operators' API. Names are distinct.
     pub api_keys: Vec<ApiKey>,
 }
@@ -207,8 +212,28 @@ impl Config {
                 });
             }
         }
+        if self.step_up.is_none() {
+            errors.extend(policy.rules.iter().filter(|rule| rule.needs_step_up()).map(|rule| ConfigError {
+                file: self.policy_file.display().to_string(),
+                line: None,
+                key: format!("rule.{:?}.ceremony", rule.name),
+                found: "\"step_up\"".to_owned(),
+                allowed: "another ceremony, or a table [step_up] in the deployment's file".to_owned(),
+            }));
+        }
         if errors.is_empty() { Ok(policy) } else { Err(ConfigErrors(errors)) }
     }
+}
+
+/// The most bytes of a configuration file. A policy of a thousand rules has less than half a megabyte.
+const FILE_MAX: u64 = 4 << 20;
+
+/// Reads a policy file by itself, without the deployment that it belongs to.
+///
+/// # Errors
+/// [`ConfigErrors`]: every mistake in it.
+pub fn read_policy(path: &Path) -> Result<Policy, ConfigErrors> {
+    parse_policy(path, &read_file(path)?)
 }
 
 fn parse_policy(path: &Path, text: &str) -> Result<Policy, ConfigErrors> {
@@ -216,15 +241,18 @@ fn parse_policy(path: &Path, text: &str) -> Result<Policy, ConfigErrors> {
 }
 
 fn read_file(path: &Path) -> Result<String, ConfigErrors> {
-    std::fs::read_to_string(path).map_err(|error| {
-        let file = path.display().to_string();
-        let found = format!("no readable text file ({error})");
-        ConfigErrors(vec![ConfigError {
-            file,
-            line: None,
-            key: String::new(),
-            found,
-            allowed: "a TOML file".to_owned(),
-        }])
-    })
+    let wrong = |found: String| {
+        let (file, key) = (path.display().to_string(), String::new());
+        let allowed = format!("a TOML file of at most {} MiB", FILE_MAX >> 20);
+        ConfigErrors(vec![ConfigError { file, line: None, key, found, allowed }])
+    };
+    let unreadable = |error: std::io::Error| wrong(format!("no readable text file ({error})"));
+    let mut text = String::new();
+    // One byte more than may be there, whatever the file says its length is.
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    std::io::Read::take(file, FILE_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > FILE_MAX {
+        return Err(wrong(format!("a file of more than {} MiB", FILE_MAX >> 20)));
+    }
+    Ok(text)
 }

@@ -191,7 +191,7 @@ impl Service {
         asked: &TokenRequest,
         now: Timestamp,
     ) -> Result<Vec<Judged>, Error> {
-        let first = if policy.asks_first_time() { self.0.store.first_times(asked).await? } else { Vec::new() };
+        let first = if policy.asks_first_time(asked) { self.0.store.first_times(asked).await? } else { Vec::new() };
         Ok(policy.judge(asked, &|scope| first.contains(scope), now))
     }
 

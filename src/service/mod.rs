@@ -22,6 +22,7 @@ mod pace;
 mod perform;
 mod receipts;
 mod requester;
+mod step_up;
 mod time;
 mod told;
 mod waiters;
@@ -45,15 +46,18 @@ use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::policy::Policy;
 use crate::hooks::{Dialect, HookAuth};
+use crate::openid::Provider;
 use crate::slack::Slack;
 use crate::slack::people::People;
 use crate::store::{Delivery, Store};
 
+pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use commands::CommandAnswer;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
+pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
 
@@ -120,6 +124,7 @@ struct Inner {
     settings: Settings,
     store: Store,
     slack: Slack,
+    openid: Option<Provider>,
     people: People,
     policy: RwLock<Arc<Policy>>,
     clock: SharedClock,
@@ -165,6 +170,7 @@ impl Service {
         policy: Policy,
         store: Store,
         workspace: Workspace,
+        openid: Option<Provider>,
         clock: SharedClock,
         receipts_key: &Path,
     ) -> anyhow::Result<Self> {
@@ -176,6 +182,7 @@ impl Service {
             settings,
             store,
             slack,
+            openid,
             people,
             policy: RwLock::new(Arc::new(policy)),
             clock,

@@ -6,6 +6,7 @@
 
 mod audit;
 mod commit;
+mod history;
 mod issue;
 mod living;
 mod lookup;
@@ -15,6 +16,7 @@ mod read;
 mod rows;
 mod script;
 mod sqlite;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,10 +32,12 @@ use tokio::sync::watch;
 
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
+pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use places::{Control, HomeOf, Notice, Place};
 pub use read::{Button, Standing};
+pub use step_up::{Stage, StepUpKey, StepUpMove, StepUpRow};
 
 use crate::domain::Timestamp;
 use crate::domain::ids::HookName;

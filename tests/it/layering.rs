@@ -24,17 +24,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("hooks", &["domain", "door"]),
     ("authzen", &["domain", "door"]),
     ("slack", &["domain", "clock"]),
+    ("openid", &["domain", "clock"]),
     ("store", &["domain"]),
     // Where they meet.
-    ("service", &["domain", "clock", "door", "hooks", "authzen", "slack", "store"]),
+    ("service", &["domain", "clock", "door", "hooks", "authzen", "slack", "openid", "store"]),
     // What drives it. Of the edges, http knows the pure halves: parse and render.
     ("http", &["domain", "config", "telemetry", "door", "hooks", "authzen", "slack", "service"]),
     ("worker", &["service"]),
     ("playground", &["clock"]), // a stand-in for somebody else: it knows Countersign by HTTP only
     // What puts it together.
-    ("app", &["clock", "config", "telemetry", "store", "slack", "service", "http", "worker"]),
+    ("app", &["clock", "config", "telemetry", "store", "slack", "openid", "service", "http", "worker"]),
     ("demo", &["app", "cli", "clock", "config", "domain", "http", "playground"]),
-    ("cli", &["app", "demo", "clock", "config", "domain", "store", "telemetry"]),
+    ("policy_tools", &["clock", "config", "domain", "door", "hooks", "store"]),
+    ("cli", &["app", "demo", "policy_tools", "clock", "config", "domain", "store", "telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
@@ -45,13 +47,14 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("rustix", &["store", "cli"]),
     ("slack_morphism", &["slack"]),
-    ("reqwest", &["slack", "playground"]),
+    ("reqwest", &["slack", "openid", "playground"]),
+    ("openidconnect", &["openid"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
     ("tower_http", &["http"]),
-    ("axum", &["http", "playground", "config", "door", "hooks", "authzen", "slack"]), // the last five: its `http` types
-    ("clap", &["cli"]),
-    ("toml", &["config"]),
+    ("axum", &["http", "playground", "config", "door", "hooks", "authzen", "slack", "policy_tools"]), // the last six: its `http` types
+    ("clap", &["cli", "policy_tools"]),
+    ("toml", &["config", "policy_tools"]),
     ("cel", &["domain"]),
     ("standardwebhooks", &["door", "playground"]),
 ];

@@ -7,6 +7,7 @@ mod ending;
 mod home;
 mod living;
 mod standing;
+mod step_up;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};

@@ -17,9 +17,14 @@ use super::scope::{Scope, ScopeSet};
 mod ask;
 mod check;
 mod condition;
+mod explain;
 mod facts;
+mod guard;
 mod judge;
+mod lint;
 mod partial;
+mod rules;
+mod spelling;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -27,6 +32,9 @@ mod tests;
 pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfApproval};
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
+pub use explain::{Explained, Passed, Seen};
+pub use lint::{Finding, Weight};
+pub use rules::Rules;
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.
 #[derive(Debug)]
@@ -38,7 +46,7 @@ pub struct Policy {
     /// What scopes mean.
     pub resources: Vec<Resource>,
     /// The rules, in order.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// What protects people from being asked too often.
     pub limits: Limits,
     /// Whether one person may count for several requirements.
@@ -64,6 +72,16 @@ pub struct Rule {
     pub reason_pattern: Option<Regex>,
     /// Whether it is enforced.
     pub mode: Mode,
+}
+
+impl Rule {
+    /// Whether people who approve under it must authenticate anew.
+    pub fn needs_step_up(&self) -> bool {
+        match &self.outcome {
+            Outcome::Ask(ask) => ask.ceremony == Ceremony::StepUp,
+            Outcome::Allow(_) | Outcome::Deny(_) => false,
+        }
+    }
 }
 
 /// Whether a rule or a hook is enforced.

@@ -3,6 +3,7 @@
 pub mod asker;
 pub mod asking;
 pub mod looking;
+pub mod provider;
 pub mod raw;
 pub mod slack;
 pub mod world;
