@@ -54,7 +54,7 @@ pub struct Granted {
     /// The scopes that dropped out, each with what to say about it.
     pub dropped: BTreeMap<Scope, Refused>,
     /// What people are still asked about beside that, where the policy issues in parts.
-    pub pending: Option<PendingRest>,
+    pub pending: Option<Box<PendingRest>>,
 }
 
 /// The rest of a token request of which a part was granted.

@@ -177,7 +177,7 @@ impl Service {
             Ruling::Allowed(terms) => self.allow(policy, call, terms, now).await,
             Ruling::Asked(question) => {
                 if let Some(pending) = self.waited_for(call, terms, now).await? {
-                    return self.attach(call, pending, now).await;
+                    return Box::pin(self.attach(call, pending, now)).await;
                 }
                 Box::pin(self.open(policy, hook, call, question, now)).await
             }

@@ -4,7 +4,7 @@
 //! it is filled in afterwards. What it says when it is sent is read against the policy again.
 
 use super::click::{FormAnswer, Why};
-use super::requester::{Asked, Done};
+use super::requester::{Asked, Parting};
 use super::{Error, Service};
 use crate::domain::access_request::{AccessRequest, Asker, Status, speaks_for};
 use crate::domain::grant::{Grant, Status as GrantStatus};
@@ -269,8 +269,8 @@ impl Service {
             Err(words) => return Ok(words),
         };
         Ok(match self.hand_back(who, &grant.id).await? {
-            Done::Done => format!("Handed back: {}. No new token is issued for it.", self.grant_line(grant)),
-            Done::Over | Done::Unknown => "That grant is over already.".to_owned(),
+            Parting::Done => format!("Handed back: {}. No new token is issued for it.", self.grant_line(grant)),
+            Parting::Over | Parting::Unknown => "That grant is over already.".to_owned(),
         })
     }
 
@@ -283,8 +283,8 @@ impl Service {
             Err(words) => return Ok(words),
         };
         Ok(match self.withdraw(who, &request.id).await? {
-            Done::Done => format!("Withdrawn: {}.", self.request_line(request)),
-            Done::Over | Done::Unknown => "That request is settled already.".to_owned(),
+            Parting::Done => format!("Withdrawn: {}.", self.request_line(request)),
+            Parting::Over | Parting::Unknown => "That request is settled already.".to_owned(),
         })
     }
 

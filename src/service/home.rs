@@ -284,15 +284,17 @@ impl Service {
             requester::EXTEND => return self.extension_form(&who, &control, press).await,
             requester::DONE => match &control.grant {
                 Some(grant) => match self.hand_back(&who, grant).await? {
-                    super::requester::Done::Done => return Ok(()),
-                    super::requester::Done::Over | super::requester::Done::Unknown => "This grant is over already.",
+                    super::requester::Parting::Done => return Ok(()),
+                    super::requester::Parting::Over | super::requester::Parting::Unknown => {
+                        "This grant is over already."
+                    }
                 },
                 None => "This grant is over already.",
             },
             requester::WITHDRAW => match &control.request {
                 Some(request) => match self.withdraw(&who, request).await? {
-                    super::requester::Done::Done => return Ok(()),
-                    super::requester::Done::Over | super::requester::Done::Unknown => {
+                    super::requester::Parting::Done => return Ok(()),
+                    super::requester::Parting::Over | super::requester::Parting::Unknown => {
                         "This request is settled already."
                     }
                 },

@@ -22,7 +22,7 @@ impl Service {
     ) -> Result<Look, Error> {
         let Ruling::Asked(question) = ruling else { return Ok(look) };
         let (pending, refused) = match &look {
-            Look::Waiting(request) => (Some(self.pending_rest(request, &question.asked)), None),
+            Look::Waiting(request) => (Some(Box::new(self.pending_rest(request, &question.asked))), None),
             Look::Answer(Answer::Denied(denied)) => (None, Some(denied.says.clone())),
             Look::Answer(Answer::TooMany { says, .. }) => (None, Some(says.clone())),
             Look::Answer(Answer::Granted(_) | Answer::Pending(_) | Answer::Conflict | Answer::Unavailable { .. })

@@ -29,7 +29,7 @@ pub(super) enum Asked {
 
 /// How handing back or withdrawing went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Done {
+pub(super) enum Parting {
     /// It is.
     Done,
     /// There is no such thing of theirs.
@@ -110,11 +110,11 @@ impl Service {
     }
 
     /// The requester has no more need of a grant.
-    pub(super) async fn hand_back(&self, who: &Asker, id: &GrantId) -> Result<Done, Error> {
+    pub(super) async fn hand_back(&self, who: &Asker, id: &GrantId) -> Result<Parting, Error> {
         let now = self.now();
         for _ in 0..CONFLICTS_MAX {
-            let Some((grant, request)) = self.grant_of_theirs(who, id).await? else { return Ok(Done::Unknown) };
-            let Ok(step) = grant.hand_back(actor(who), now) else { return Ok(Done::Over) };
+            let Some((grant, request)) = self.grant_of_theirs(who, id).await? else { return Ok(Parting::Unknown) };
+            let Ok(step) = grant.hand_back(actor(who), now) else { return Ok(Parting::Over) };
             let deliveries = request
                 .as_ref()
                 .map(|request| self.deliveries(request, &step.effects, Some(&step.audit)))
@@ -127,17 +127,17 @@ impl Service {
             };
             if self.0.store.commit(commit, now).await? == Stored::Done {
                 self.tell(grant.request());
-                return Ok(Done::Done);
+                return Ok(Parting::Done);
             }
         }
         Err(Error::Busy)
     }
 
     /// The requester withdraws a request that nobody has decided.
-    pub(super) async fn withdraw(&self, who: &Asker, id: &RequestId) -> Result<Done, Error> {
+    pub(super) async fn withdraw(&self, who: &Asker, id: &RequestId) -> Result<Parting, Error> {
         match self.0.store.request(id).await? {
             Some(request) if request.is_of(&who.principal) => self.cancel(request, actor(who)).await,
-            Some(_) | None => Ok(Done::Unknown),
+            Some(_) | None => Ok(Parting::Unknown),
         }
     }
 
@@ -149,24 +149,24 @@ impl Service {
     pub async fn withdraw_for_hook(&self, hook: &Hook, id: &RequestId) -> Result<Option<bool>, Error> {
         let Some(request) = self.request_of_hook(hook, id).await? else { return Ok(None) };
         match self.cancel(request, Actor::Hook(hook.name.clone())).await? {
-            Done::Done => Ok(Some(true)),
-            Done::Over => Ok(Some(false)),
-            Done::Unknown => Ok(None),
+            Parting::Done => Ok(Some(true)),
+            Parting::Over => Ok(Some(false)),
+            Parting::Unknown => Ok(None),
         }
     }
 
-    pub(super) async fn cancel(&self, mut request: AccessRequest, by: Actor) -> Result<Done, Error> {
+    pub(super) async fn cancel(&self, mut request: AccessRequest, by: Actor) -> Result<Parting, Error> {
         let now = self.now();
         for _ in 0..CONFLICTS_MAX {
-            let Ok(step) = request.apply(Event::Cancelled { by: by.clone() }, now) else { return Ok(Done::Over) };
+            let Ok(step) = request.apply(Event::Cancelled { by: by.clone() }, now) else { return Ok(Parting::Over) };
             let commit = self.commit_of(Change::Replace(step.next.clone()), &step);
             if self.0.store.commit(commit, now).await? == Stored::Done {
                 self.tell(Some(&request.id));
-                return Ok(Done::Done);
+                return Ok(Parting::Done);
             }
             match self.0.store.request(&request.id).await? {
                 Some(again) => request = again,
-                None => return Ok(Done::Unknown),
+                None => return Ok(Parting::Unknown),
             }
         }
         Err(Error::Busy)
