@@ -371,7 +371,9 @@ mod tests {
         let bare = press(&json!({"type": "block_actions"}));
         assert_eq!((bare.actions, bare.message, bare.origin), (0, None, Origin::default()));
         assert_eq!(read(&json!({"type": "view_closed", "team": null})), Interaction::Closed);
-        assert_eq!(read(&json!({"type": "block_suggestion"})), Interaction::Other("block_suggestion".to_owned()));
+        assert_eq!(read(&json!({"type": "message_action"})), Interaction::Other("message_action".to_owned()));
+        let Interaction::Suggested(bare) = read(&json!({"type": "block_suggestion"})) else { panic!("no search") };
+        assert_eq!((bare.action.as_str(), bare.typed.as_str(), bare.view), ("", "", None));
     }
 
     #[test]

@@ -112,14 +112,16 @@ async fn alice_is_done_and_may_ask_again_at_once() {
 async fn alice_withdraws_and_her_held_client_hears_of_it() {
     let app = app_with_clients().await;
     let held = app.ask_held(&alice("ledger:write"), 20);
-    app.card_comes(LEDGER).await;
+    let before = app.card_comes(LEDGER).await;
     app.settle().await;
     assert!(app.types("U0CAROL", "withdraw").await.contains("no pending request"));
     assert!(app.types("U0ALICE", "withdraw").await.contains("Withdrawn"));
     assert!(held.answer().await.denied().contains("withdrawn"));
     let card = app.card(LEDGER).await;
     assert!(card.head().starts_with("Withdrawn") && card.buttons().is_empty(), "{}", card.says);
-    app.click("U0BOB", &card, "approve").await;
+    // Whoever clicks what is still on their screen decides nothing.
+    app.click("U0BOB", &before, "approve").await;
+    assert!(app.card(LEDGER).await.head().starts_with("Withdrawn"));
 }
 
 #[tokio::test]
