@@ -64,7 +64,17 @@ impl Service {
     /// The form as it is shown first, or words for why there is none.
     pub(super) async fn first_form(&self, origin: &Origin) -> Result<Value, Error> {
         match self.asker(origin).await {
-            Ok(who) => Ok(self.offer(&who, &Filled::default()).await?.form.view()),
+            Ok(who) => {
+                let form = self.offer(&who, &Filled::default()).await?.form;
+                let nothing =
+                    "Nothing is offered to you here: the policy names no client and scope that you may ask for.";
+                // Slack takes no menu without options.
+                Ok(if form.clients.is_empty() {
+                    access_form::words_view("Request access", nothing)
+                } else {
+                    form.view()
+                })
+            }
             Err(why) => {
                 self.write_down(origin, None, &why, self.now()).await?;
                 Ok(access_form::words_view("Request access", &Self::asking_words(&why)))
@@ -105,12 +115,13 @@ impl Service {
             return Ok(nothing());
         };
         let offer = self.offer(&who, &Filled::of(&view.values, &view.lists)).await?;
-        Ok(match search.action.as_str() {
+        let options = match search.action.as_str() {
             access_form::CLIENT => access_form::found(&offer.form.clients, &search.typed),
             access_form::RESOURCE => access_form::found(&offer.form.resources, &search.typed),
             access_form::SCOPES => access_form::found(&offer.form.scopes, &search.typed),
-            _ => nothing(),
-        })
+            _ => Vec::new(),
+        };
+        Ok(json!({ "options": options }))
     }
 
     /// The form was sent.

@@ -14,7 +14,7 @@ use crate::slack::access_command::{self, Line};
 use crate::slack::cards;
 use crate::slack::click::{Command, Origin, origin_refusal};
 use crate::slack::home;
-use crate::slack::text::{code, date, duration};
+use crate::slack::text::{clean, code, cut, date, duration};
 use crate::slack::{Message, access_form};
 
 /// How many rows an answer lists.
@@ -211,8 +211,8 @@ impl Service {
         format!(
             "{} on {} through {} for {} (request {})",
             home::scopes(names.into_iter()),
-            code(&self.place_of(&request.asked)),
-            code(&request.asked.client.id),
+            code(&short(&self.place_of(&request.asked))),
+            code(&short(&request.asked.client.id)),
             duration(request.duration),
             code(request.id.as_str())
         )
@@ -226,8 +226,8 @@ impl Service {
         format!(
             "{} on {} through {}{from} until {} (grant {})",
             home::scopes(names.into_iter()),
-            code(&self.place_of(&grant.asked)),
-            code(&grant.asked.client.id),
+            code(&short(&self.place_of(&grant.asked))),
+            code(&short(&grant.asked.client.id)),
             date(grant.expires_at),
             code(grant.id.as_str())
         )
@@ -319,6 +319,11 @@ impl Service {
             }
         }
     }
+}
+
+/// As much of an identifier as fits a line of a list.
+fn short(text: &str) -> String {
+    cut(&clean(text), 80).0
 }
 
 /// The one that was meant: by its identifier or the end of it, or the only one there is.

@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use super::blocks::{context, plain, section};
+use super::cards::{WORDS_MAX, cut_words};
 use super::text::{clean, cut, duration};
 use crate::domain::hashing::sha256_hex;
 use crate::domain::policy::ScopeText;
@@ -116,11 +117,11 @@ impl Form {
             "Through which client?",
             one(CLIENT, &self.clients, self.client.as_ref(), "Choose a client"),
         )];
-        if self.client.is_some() {
+        if self.client.is_some() && !self.resources.is_empty() {
             let of = one(RESOURCE, &self.resources, self.resource.as_ref(), "Choose a resource");
             blocks.push(self.input(RESOURCE, "What do you need access to?", of));
         }
-        if self.resource.is_some() {
+        if self.resource.is_some() && !self.scopes.is_empty() {
             let mut scopes = self.input("", "Scopes", several(&self.scopes, &self.chosen));
             scopes["block_id"] = json!(self.scopes_block());
             scopes["hint"] = plain("Ask for the least you need. An approver can remove some.", 200);
@@ -210,14 +211,13 @@ fn menu(all: &[Choice], listed: &str, searched: &str) -> Value {
 }
 
 /// The options that fit what somebody typed into a searched menu: at most 100.
-pub fn found(all: &[Choice], typed: &str) -> Value {
+pub fn found(all: &[Choice], typed: &str) -> Vec<Value> {
     let typed = typed.trim().to_lowercase();
     let fits = |choice: &&Choice| {
         let says = choice.says.as_deref().unwrap_or_default();
         typed.is_empty() || choice.name.to_lowercase().contains(&typed) || says.to_lowercase().contains(&typed)
     };
-    let options: Vec<Value> = all.iter().filter(fits).take(LISTED_MAX).map(Choice::option).collect();
-    json!({ "options": options })
+    all.iter().filter(fits).take(LISTED_MAX).map(Choice::option).collect()
 }
 
 /// What stands on the screen until the form is ready: a trigger is good for three seconds only.
@@ -227,7 +227,7 @@ pub fn loading() -> Value {
 
 /// A form that only says something. `words` are ours.
 pub fn words_view(title: &str, words: &str) -> Value {
-    let blocks = super::blocks::named(vec![("note", section(&super::text::inert(words)))], 1);
+    let blocks = super::blocks::named(vec![("note", section(&cut_words(&super::text::inert(words), WORDS_MAX)))], 1);
     json!({ "type": "modal", "callback_id": "words", "title": plain(title, 24), "close": plain("Close", 24), "blocks": blocks })
 }
 

@@ -4,11 +4,12 @@
 use serde_json::{Value, json};
 
 use super::blocks::{Style, actions, button, confirm, context, header, named, plain, section};
+use super::cards::{WORDS_MAX, cut_words};
 use super::text::{code, cut, date, inert};
 use crate::clock::Timestamp;
 
-/// Rows on one page: with their buttons they stay below the hundred blocks that a view may have.
-pub const PAGE_ROWS: usize = 40;
+/// Rows on one page: each is two blocks, and the titles need up to twenty of the hundred that a view may have.
+pub const PAGE_ROWS: usize = 38;
 /// The `callback_id` of App Home.
 pub const HOME: &str = "home";
 /// Opens the form for a request.
@@ -149,7 +150,7 @@ impl Home {
             let skip = from.saturating_sub(start);
             let take = to.saturating_sub(start.max(from));
             for row in part.rows.iter().skip(skip).take(take) {
-                blocks.push(("row", section(&cut(&inert(&row.words), 2_900).0)));
+                blocks.push(("row", section(&cut_words(&inert(&row.words), WORDS_MAX))));
                 if !row.buttons.is_empty() {
                     blocks.push(("act", actions(row.buttons.iter().map(drawn).collect())));
                 }
@@ -168,6 +169,6 @@ fn drawn(one: &RowButton) -> Value {
 
 /// What is told when a button of Home counts for nothing.
 pub fn refused_view(words: &str) -> Value {
-    let blocks = named(vec![("note", section(&inert(words)))], 1);
+    let blocks = named(vec![("note", section(&cut_words(&inert(words), WORDS_MAX)))], 1);
     json!({ "type": "modal", "callback_id": "words", "title": plain("Nothing was changed", 24), "close": plain("Close", 24), "blocks": blocks })
 }

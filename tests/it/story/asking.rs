@@ -190,7 +190,7 @@ async fn what_is_not_meant_is_said_clearly() {
     assert!(smart.contains("quotation marks"), "{smart}");
     assert!(app.cards(LEDGER).await.is_empty() && app.happened().await.is_empty());
     // A trigger that is too old: told, and nothing is lost.
-    app.fault(json!({ "method": "views.open", "kind": "error", "error": "expired_trigger_id", "times": 1 })).await;
+    app.fault(json!({ "method": "views.open", "kind": "not_ok", "error": "expired_trigger_id", "times": 1 })).await;
     assert!(app.types("U0ALICE", "").await.contains("three seconds"));
 }
 
