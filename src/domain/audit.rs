@@ -67,6 +67,18 @@ pub enum Kind {
     /// A grant's time is up, its uses are used up, or nobody collected it.
     #[serde(rename = "grant.ended")]
     GrantEnded,
+    /// The account of an approver is gone, and with it the vote.
+    #[serde(rename = "vote.struck")]
+    VoteStruck,
+    /// What was granted ahead belongs to a hook's call from now on.
+    #[serde(rename = "grant.collected")]
+    GrantCollected,
+    /// At the start of what was granted ahead, those who approved still were enough.
+    #[serde(rename = "grant.started")]
+    GrantStarted,
+    /// The requester is told that a grant ends soon.
+    #[serde(rename = "grant.ending")]
+    GrantEnding,
     /// A click, form or command counted for nothing.
     #[serde(rename = "click.refused")]
     ClickRefused,
@@ -97,6 +109,10 @@ impl Kind {
             Self::GrantAllowed => "grant.allowed",
             Self::GrantRevoked => "grant.revoked",
             Self::GrantEnded => "grant.ended",
+            Self::VoteStruck => "vote.struck",
+            Self::GrantCollected => "grant.collected",
+            Self::GrantStarted => "grant.started",
+            Self::GrantEnding => "grant.ending",
             Self::ClickRefused => "click.refused",
             Self::DeliveryFailed => "delivery.failed",
         }

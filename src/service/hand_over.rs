@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
+use super::collect::bound_today;
 use super::receipts::Receipt;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
@@ -34,8 +35,31 @@ impl Service {
         terms: &Terms,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
-        let fingerprint = call.asked.fingerprint();
-        for grant in self.0.store.live_grants(call.asked.coverage_key(), now).await? {
+        let grants = self.0.store.live_grants(call.asked.coverage_key(), now).await?;
+        let grants = match self.in_order(call, grants, now).await {
+            Ok(grants) => grants,
+            Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
+            Err(error) => return Err(error),
+        };
+        if let Some(answer) = self.issue_from(grants, call, ruling, terms, now).await? {
+            return Ok(Some(answer));
+        }
+        match Box::pin(self.collected_for(call, ruling, terms, now)).await? {
+            Some(grant) => self.issue_from(vec![grant], call, ruling, terms, now).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn issue_from(
+        &self,
+        grants: Vec<Grant>,
+        call: &Call,
+        ruling: &Ruling,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Result<Option<Answer>, Error> {
+        let (fingerprint, version) = (call.asked.fingerprint(), self.policy().version.clone());
+        for grant in grants {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
             }
@@ -44,7 +68,7 @@ impl Service {
                 Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
                 Err(error) => return Err(error),
             };
-            let bound = terms.bounds.max_token_lifetime;
+            let Some(bound) = bound_today(&grant, ruling, terms, &version, repeated, now) else { continue };
             let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
             if let Some(why) = self.deciders_refuse(&grant, ruling, now).await? {
                 self.void(&grant, why, now).await?;
@@ -237,5 +261,6 @@ fn granted(grant: &Grant, issuance: Issuance, receipt: String, dropped: BTreeMap
         request_id: grant.request().cloned(),
         receipt,
         dropped,
+        pending: None,
     })
 }

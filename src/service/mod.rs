@@ -3,18 +3,29 @@
 //! Every unit of work has one shape: read the clock once, load, let the domain decide, commit with a
 //! compare-and-swap, and only then wake, post or answer. Who lost the race looks again, a bounded number of times.
 
+mod access_form;
+mod ahead;
 mod ask;
 mod cards;
 mod click;
+mod collect;
+mod commands;
+mod controls;
 mod deliver;
+mod departed;
 mod hand_over;
+mod home;
+mod in_part;
+mod meant;
 mod opening;
 mod operate;
 mod pace;
 mod perform;
 mod receipts;
+mod requester;
 mod step_up;
 mod time;
+mod told;
 mod waiters;
 mod workspaces;
 
@@ -44,6 +55,7 @@ use crate::store::{Delivery, Store};
 pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
+pub use commands::CommandAnswer;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
 pub use step_up::{Confirmation, NoStepUp, Returned};
@@ -85,6 +97,8 @@ pub struct Settings {
     pub app_id: String,
     /// Where cards go unless a rule says otherwise.
     pub channel: SlackChannelId,
+    /// How long before the end of a grant its requester is told, in seconds.
+    pub warn_before_end: u64,
     /// How clients reach this service, without a slash at the end.
     pub public_url: String,
 }
@@ -98,6 +112,9 @@ pub enum Error {
     /// Others were first too often.
     #[error("too many others change the same thing at once")]
     Busy,
+    /// Slack had to be asked before anything may be issued, and does not answer.
+    #[error("Slack does not say whether those who approved still may")]
+    SlackSilent,
 }
 
 /// The service. Cheap to clone.
@@ -127,6 +144,9 @@ impl Error {
     /// What a caller may be told: no paths, no statements.
     pub fn shown(&self) -> &'static str {
         match self {
+            Self::SlackSilent => {
+                "Slack does not say whether those who approved still may; nothing is granted meanwhile."
+            }
             Self::Busy => "Too much happens to this at once; try again.",
             Self::Store(StoreError::CannotWrite(_) | StoreError::Disk(_)) => {
                 "The store cannot be written; nothing is granted meanwhile."
@@ -317,6 +337,9 @@ impl Service {
             let (what, by, at) = (audit.kind, &audit.actor, audit.at);
             all.extend(each(&|channel| Delivery::TellThread { channel, what, by: by.clone(), at }));
         }
+        if audit.is_some() {
+            all.push(Delivery::RefreshHomes);
+        }
         all.into_iter().map(|delivery| (request.id.clone(), delivery)).collect()
     }
 }
@@ -335,6 +358,7 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
         | Kind::RequestDenied
         | Kind::RequestExpired
         | Kind::RequestCancelled
+        | Kind::VoteStruck
         | Kind::GrantRevoked
         | Kind::GrantEnded => true,
         // What differs in a retry and what somebody says are noted in their own words; the others are nobody's business.
@@ -343,6 +367,9 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
         | Kind::TokenRefused
         | Kind::TokenIssued
         | Kind::GrantAllowed
+        | Kind::GrantCollected
+        | Kind::GrantStarted
+        | Kind::GrantEnding
         | Kind::ClickRefused
         | Kind::DeliveryFailed => false,
     }

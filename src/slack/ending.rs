@@ -143,6 +143,10 @@ fn ended(facts: &CardFacts<'_>, how: Ending) -> String {
             format!("Void: the client did not collect it{by}.")
         }
         Ending::UsedUp => "Ended: its last use was used.".to_owned(),
+        Ending::HandedBack => match &grant.state {
+            GrantState::Ended { at, .. } => format!("Handed back {}: it is not needed any more.", date(*at)),
+            GrantState::Live | GrantState::Revoked { .. } => "Handed back.".to_owned(),
+        },
     }
 }
 
@@ -179,7 +183,7 @@ pub(super) fn reason(facts: &CardFacts<'_>, stage: Stage, parts: &mut Parts<'_>)
 }
 
 /// What the dialog before an approval repeats: the scopes and the time, in at most 300 characters.
-pub(super) fn confirmation(request: &AccessRequest) -> String {
+pub fn confirmation(request: &AccessRequest) -> String {
     let short = |text: &str| cut(&clean(text), 40).0;
     let (client, subject) = (short(&request.asked.client.id), short(&request.asked.subject.id));
     let whom = match request.asked.subject.kind {

@@ -45,6 +45,7 @@ pub fn event(facts: &CardFacts<'_>, what: Kind, by: &Actor, at: Timestamp) -> Op
         Kind::RequestDenied => format!("{who} denied {when}."),
         Kind::RequestExpired => format!("Expired {when}: nobody decided in time."),
         Kind::RequestCancelled => format!("Withdrawn by {who} {when}."),
+        Kind::VoteStruck => "A vote does not count any more: the account of that approver was deactivated.".to_owned(),
         Kind::GrantRevoked => format!("Revoked by {who} {when}."),
         Kind::GrantEnded => format!("{} {when}.", ending::sentence(facts, Stage::of(facts)).trim_end_matches('.')),
         _ => return None,

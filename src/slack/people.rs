@@ -61,6 +61,8 @@ struct Known {
     standing: Learnt<Standing>,
     /// Whether it was also asked who holds the address.
     address_checked: bool,
+    /// How far the person's clock is from UTC, in seconds.
+    offset: i32,
 }
 
 /// One user group. Whoever holds `asking` is asking Slack for it; others wait and share the answer.
@@ -113,8 +115,9 @@ impl People {
         }
         let late = || SlackError::Temporary("Slack took too long".to_owned());
         let asking = tokio::time::timeout(self.0.slack.deadlines().interactive, self.ask_about(user, address_maps));
-        let standing = asking.await.unwrap_or_else(|_| Err(late())).map_err(Unavailable)?;
-        let known = Known { standing: Learnt { what: standing.clone(), at: now }, address_checked: address_maps };
+        let (standing, offset) = asking.await.unwrap_or_else(|_| Err(late())).map_err(Unavailable)?;
+        let standing_now = Learnt { what: standing.clone(), at: now };
+        let known = Known { standing: standing_now, address_checked: address_maps, offset };
         let mut accounts = lock(&self.0.accounts);
         if accounts.len() >= KEPT_MAX {
             accounts.retain(|_, known| now - known.standing.at <= KEPT);
@@ -189,6 +192,23 @@ impl People {
         Ok(members)
     }
 
+    /// Forgets what was learnt about an account: Slack says that it changed.
+    pub fn forget(&self, user: &SlackUserId) {
+        lock(&self.0.accounts).remove(user);
+    }
+
+    /// How far somebody's clock is from UTC, in seconds, as far as it is remembered.
+    pub fn offset_of(&self, user: &SlackUserId) -> i32 {
+        lock(&self.0.accounts).get(user).map_or(0, |known| known.offset)
+    }
+
+    /// The members of a user group as they were last learnt, however long ago. For telling, never for deciding.
+    pub fn members_as_learnt(&self, group: &SlackGroupId) -> Option<Arc<BTreeSet<SlackUserId>>> {
+        let entry = lock(&self.0.groups).get(group).cloned()?;
+        let list = lock(&entry.list);
+        list.members.as_ref().map(|members| Arc::clone(&members.what))
+    }
+
     /// What is remembered of an account and was learnt at or after `since`. Does not call Slack: this is what
     /// the hand-over of a token re-checks its deciders with.
     pub fn standing_since(&self, user: &SlackUserId, since: Timestamp) -> Option<Standing> {
@@ -203,7 +223,7 @@ impl People {
         list.members.as_ref().filter(|members| members.at >= since).map(|members| members.what.contains(user))
     }
 
-    async fn ask_about(&self, user: &SlackUserId, address_maps: bool) -> Result<Standing, SlackError> {
+    async fn ask_about(&self, user: &SlackUserId, address_maps: bool) -> Result<(Standing, i32), SlackError> {
         let account = self.0.slack.user(user).await?;
         if account.id.as_deref() != Some(user.as_str()) {
             return Err(SlackError::Temporary("the answer is about another account".to_owned()));
@@ -215,7 +235,7 @@ impl People {
             }
             Some(_) | None => false,
         };
-        Ok(standing_of(&account, email, sole))
+        Ok((standing_of(&account, email, sole), account.tz_offset.unwrap_or(0)))
     }
 }
 

@@ -62,6 +62,13 @@ pub enum Delivery {
         /// Who hands it over.
         from: SlackUserId,
     },
+    /// Whoever has opened App Home and is concerned gets it drawn anew.
+    RefreshHomes,
+    /// Draw somebody's App Home anew.
+    PublishHome {
+        /// Whose.
+        user: SlackUserId,
+    },
 }
 
 /// What kind of call to Slack a delivery is: each has budgets of its own there.
@@ -73,7 +80,7 @@ pub enum Class {
     Edit,
     /// A reply in a thread.
     Note,
-    /// A message to one person.
+    /// A message to one person, or their App Home.
     Direct,
 }
 
@@ -107,6 +114,8 @@ impl Delivery {
             | Self::TellThread { channel, .. } => channel,
             Self::TellRequester | Self::PassOn { .. } => request.as_str(),
             Self::TellApprover { to, .. } => to.as_str(),
+            Self::RefreshHomes => "homes",
+            Self::PublishHome { user } => user.as_str(),
         }
     }
 
@@ -116,7 +125,11 @@ impl Delivery {
             Self::PostCard { .. } => Class::Post,
             Self::RefreshCards { .. } => Class::Edit,
             Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
-            Self::TellRequester | Self::PassOn { .. } | Self::TellApprover { .. } => Class::Direct,
+            Self::TellRequester
+            | Self::PassOn { .. }
+            | Self::TellApprover { .. }
+            | Self::RefreshHomes
+            | Self::PublishHome { .. } => Class::Direct,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The story of a token, as an operator could tell it.
 
+mod asking;
 mod asking_again;
 mod deciding;
 mod ending;
+mod home;
 mod less;
+mod living;
 mod nobody;
 mod numbers;
 mod parties;
@@ -65,7 +68,8 @@ async fn alice_asks_bob_approves_and_her_client_gets_tokens_until_the_time_is_up
     assert!(ended.head().starts_with("Ended") && ended.buttons().is_empty(), "{}", ended.says);
     assert_ne!(app.ask(&alice("ledger:write")).await.pending(), request);
     assert_eq!(app.cards(LEDGER).await.len(), 2);
-    let happened = ["request.opened", "request.approved", "token.issued", "token.issued", "grant.ended"];
+    let happened =
+        ["request.opened", "request.approved", "token.issued", "grant.ending", "token.issued", "grant.ended"];
     assert_eq!(app.happened_to(&request).await, happened);
 }
 

@@ -22,6 +22,7 @@ mod deciding;
 mod desk;
 mod life;
 mod narrow;
+mod origin;
 mod proof;
 mod vote;
 
@@ -29,6 +30,7 @@ pub use cooldown::{Cooldown, audiences};
 pub use deciding::{
     Claim, Deciding, Earlier, Filled, HandOver, History, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
 };
+pub use origin::{Ahead, Asker, Extension, Origin, speaks_for};
 pub use proof::{Proof, StepUp};
 pub use vote::{counts_for, would_meet};
 
@@ -55,11 +57,17 @@ pub struct AccessRequest {
     pub decide_by: Timestamp,
     /// The votes so far, in order.
     pub votes: Vec<Vote>,
+    /// Approvers whose votes do not count any more, because their account is gone.
+    #[serde(default)]
+    pub struck: BTreeSet<SlackUserId>,
     /// Differing retries that were noted already, as hashes.
     pub noted: BTreeSet<String>,
     /// What is remembered of the people who decide.
     #[serde(default)]
     pub deciding: Deciding,
+    /// How it came about.
+    #[serde(default)]
+    pub origin: Origin,
     /// Where it stands.
     pub state: State,
     /// The compare-and-swap counter; it never leaves the store.
@@ -235,6 +243,11 @@ pub enum Event {
         /// By whom.
         by: Actor,
     },
+    /// The account of somebody who may have voted is gone.
+    ApproverGone {
+        /// The account.
+        user: SlackUserId,
+    },
 }
 
 /// What an approver does that decides nothing.
@@ -377,8 +390,10 @@ impl AccessRequest {
             opened_at,
             decide_by,
             votes,
+            struck: BTreeSet::new(),
             noted,
             deciding,
+            origin: Origin::Hook,
             state,
             version,
         };
@@ -420,10 +435,14 @@ impl AccessRequest {
             Event::TimePassed => Err(Refusal::Nothing),
             Event::Cancelled { by } => Ok(self.cancel(by, now)),
             Event::AskedAgain(asked) => self.ask_again(&asked, now),
-            Event::Voted(ballot) => self.vote(*ballot, now),
+            Event::Voted(ballot) => self.vote(*ballot, now).map(|mut step| {
+                step.cooldowns = self.at_each_hook(step.cooldowns);
+                step
+            }),
             Event::TookBack(voter) => self.take_back(&voter, now),
             Event::Turned(voter, turn) => self.turn(&voter, turn, now),
             Event::Undecidable(why) => Ok(self.undecidable(why, now)),
+            Event::ApproverGone { user } => self.strike(&user, now).ok_or(Refusal::Nothing),
         }
     }
 

@@ -9,7 +9,7 @@ use super::narrow::Less;
 use super::{AccessRequest, Ballot, Choice, Cooldown, Effect, Proof, Refusal, State, Step, Vote, WRONG_NUMBERS_MAX};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::grant::{Grant, Source, State as GrantState, after, rule_names, spoken};
+use crate::domain::grant::{Grant, Source, Start, State as GrantState, after, rule_names, spoken};
 use crate::domain::identity::{Principal, Voter, parties};
 use crate::domain::ids::GrantId;
 use crate::domain::policy::{Ceremony, Question, Requirement, SelfApproval};
@@ -20,7 +20,10 @@ impl AccessRequest {
     /// The identities that are a party to it: its subject, the actors, whoever asked in Slack, the client's owners.
     pub fn parties(&self) -> BTreeSet<Principal> {
         let (owners, asked_by) = (self.deciding.owners.iter(), self.deciding.asked_by.iter());
-        parties(&self.asked).into_iter().chain(owners.chain(asked_by).cloned()).collect()
+        let asker = self.origin.asker();
+        let asker = asker.map(|asker| [asker.principal.clone(), Principal::new(asker.slack.as_str())]);
+        let asker = asker.into_iter().flatten();
+        parties(&self.asked).into_iter().chain(owners.chain(asked_by).cloned()).chain(asker).collect()
     }
 
     /// Whether somebody is, or might be, a party to it.
@@ -97,7 +100,7 @@ impl AccessRequest {
         let counts = |vote: &&Vote| {
             vote.shown_version == self.shown_version || vote.shown.as_ref().is_some_and(|shown| self.is_within(shown))
         };
-        self.votes.iter().filter(counts)
+        self.votes.iter().filter(counts).filter(|vote| !self.struck.contains(&vote.voter.slack))
     }
 
     pub(super) fn vote(&self, ballot: Ballot, now: Timestamp) -> Result<Step, Refusal> {
@@ -196,7 +199,7 @@ impl AccessRequest {
             let audit = next.entry(Kind::VoteRecorded, actor, summary, detail, now);
             return Step { next, grant: None, cooldowns: Vec::new(), audit, effects: vec![Effect::RefreshCards] };
         }
-        let grant = next.granted(grant_id.clone(), now);
+        let grant = next.placed(next.granted(grant_id.clone(), now), now);
         next.state = State::Approved { at: now, grant: grant_id.clone() };
         let summary = format!("{actor} approved {} until {}", spoken(&grant.scopes), grant.expires_at);
         let mut audit = next.entry(Kind::RequestApproved, actor, summary, detail, now);
@@ -233,6 +236,9 @@ impl AccessRequest {
             deciders: self.counting().map(|vote| vote.voter.clone()).collect(),
             policy: self.policy.clone(),
             rules: rule_names(terms),
+            start: Start::AtOnce,
+            open: None,
+            warn_at: None,
             state: GrantState::Live,
             version: 0,
         }

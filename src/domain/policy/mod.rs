@@ -23,6 +23,7 @@ mod guard;
 mod judge;
 mod lint;
 mod owners;
+mod partial;
 mod rejudge;
 mod rules;
 mod spelling;

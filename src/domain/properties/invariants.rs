@@ -218,6 +218,7 @@ fn ends_hold_by_reading(before: &Before, shell: &Shell, model: &Model, tally: &m
             Status::Ended(Ending::Expired) => "expired",
             Status::Ended(Ending::Uncollected) => "uncollected",
             Status::Ended(Ending::UsedUp) => "used up",
+            Status::Ended(Ending::HandedBack) => "handed back",
         };
         let wanted = given.status(shell.now);
         must!(read == wanted, "invariant 5: read as {read}, but it is {wanted}: {grant:?}");

@@ -210,7 +210,13 @@ impl Service {
             match self.revoke(&grant, Some(&request), by, "revoked on the card", bind, now).await? {
                 Ok(true) => return Ok(Ok(())),
                 Ok(false) => {}
-                Err(NotIssued::Revoked | NotIssued::Ended(_) | NotIssued::NotCovered | NotIssued::TooShort) => {
+                Err(
+                    NotIssued::Revoked
+                    | NotIssued::Ended(_)
+                    | NotIssued::NotCovered
+                    | NotIssued::NotYet
+                    | NotIssued::TooShort,
+                ) => {
                     return Ok(Err((Some(Box::new(request)), Why::GrantOver)));
                 }
             }

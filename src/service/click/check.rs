@@ -66,6 +66,7 @@ impl Service {
         let (standing, sets) = tokio::join!(inner.people.standing(user, maps, now), self.sets_of(user, request, now));
         let (standing, standing_at) = standing.map_err(|_| Why::SlackDown)?;
         if let Some(outsider) = standing.outsider(&inner.settings.team_id) {
+            self.learnt_of(user, &standing);
             return Err(Why::Outsider(outsider));
         }
         let principal = inner.settings.directory.principal(user, &standing).ok_or(Why::Unmapped)?;

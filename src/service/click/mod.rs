@@ -21,7 +21,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef, Turn};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
-use crate::slack::{approving, cards, forms, talking};
+use crate::slack::{access_form, approving, cards, forms, home, requester, talking};
 use crate::store::Button;
 
 pub(super) use refusal::{Refusals, Why};
@@ -33,6 +33,10 @@ pub enum FormAnswer {
     Close,
     /// The form shows these words instead.
     Say(String),
+    /// The form stays, with what is wrong at each of these blocks.
+    Errors(Vec<(String, String)>),
+    /// Another view takes its place.
+    Show(Box<serde_json::Value>),
 }
 
 /// A click that passed the checks on where it comes from and what it carries.
@@ -67,10 +71,28 @@ impl Service {
     /// # Errors
     /// When the store does not answer: then the click must not be acknowledged.
     pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
+        match &press.view {
+            Some(view) if view.callback_id == access_form::ACCESS_FORM => {
+                return Box::pin(self.access_chosen(press, view)).await;
+            }
+            Some(view) if view.callback_id == home::HOME => return Box::pin(self.control_pressed(press)).await,
+            // A choice in a form says nothing before the form is sent.
+            Some(view) if view.callback_id == access_form::EXTEND_FORM => return Ok(()),
+            Some(_) => {}
+            None if requester::ALL.contains(&press.action.as_str()) => {
+                return Box::pin(self.control_pressed(press)).await;
+            }
+            None => {}
+        }
+        self.pressed_on_card(press).await.map(|_| ())
+    }
+
+    /// A button of a card was pressed. Answers with the words of a refusal.
+    pub(super) async fn pressed_on_card(&self, press: &Press) -> Result<Option<String>, Error> {
         let now = self.now();
         if press.action == forms::STEP_UP {
             // The browser opened a link; that Slack tells us of it changes nothing.
-            return Ok(());
+            return Ok(None);
         }
         let (action, value) = pressed_what(press);
         let outcome = match self.check(&press.origin, value, press.message.as_ref(), press.actions, now).await? {
@@ -102,8 +124,9 @@ impl Service {
                 None => self.request_of_button(value).await?.map(Box::new),
             };
             self.refused(&press.origin, press.channel.as_ref(), request.as_deref(), &why, now).await?;
+            return Ok(Some(self.words(&why, request.as_deref())));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A form was sent.
@@ -111,6 +134,11 @@ impl Service {
     /// # Errors
     /// When the store does not answer: then the form must not be acknowledged.
     pub async fn submitted(&self, form: &Submission) -> Result<FormAnswer, Error> {
+        match form.callback_id.as_str() {
+            access_form::ACCESS_FORM => return Box::pin(self.access_sent(form)).await,
+            access_form::EXTEND_FORM => return Box::pin(self.extension_sent(form)).await,
+            _ => {}
+        }
         let now = self.now();
         let carried = serde_json::from_str::<Carried>(&form.private_metadata).ok();
         let message = carried.as_ref().and_then(|carried| {

@@ -127,7 +127,7 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn write_down(
+    pub(in crate::service) async fn write_down(
         &self,
         origin: &Origin,
         request: Option<&AccessRequest>,
