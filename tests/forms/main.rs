@@ -7,6 +7,7 @@
 
 mod lint;
 mod mutants;
+mod rows;
 mod scene;
 mod signatures;
 mod surfaces;
