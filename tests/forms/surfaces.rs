@@ -14,12 +14,18 @@ use super::scene::Scene;
 pub struct Surface {
     /// Its name.
     pub name: &'static str,
+    /// Whether it looks the same in every state: then one is enough.
+    pub is_steady: bool,
     /// Draws it.
     pub draw: fn(&Scene) -> Option<Value>,
 }
 
 const fn surface(name: &'static str, draw: fn(&Scene) -> Option<Value>) -> Surface {
-    Surface { name, draw }
+    Surface { name, is_steady: false, draw }
+}
+
+const fn steady(name: &'static str, draw: fn(&Scene) -> Option<Value>) -> Surface {
+    Surface { name, is_steady: true, draw }
 }
 
 /// A link that the service makes.
@@ -30,8 +36,8 @@ pub const SURFACES: &[Surface] = &[
     surface("card", |s| posted(&s.draw(cards::card))),
     surface("card, edited", |s| edited(&s.draw(cards::card))),
     surface("message to the requester", |s| posted(&s.draw(cards::requester_message))),
-    surface("note in the thread", |s| in_thread(&cards::thread_note(&format!("Asked again: {}", s.frame.reason)))),
-    surface("answer to a click that counts for nothing", |s| whispered(&cards::refusal(&s.approver_words()))),
+    steady("note in the thread", |s| in_thread(&cards::thread_note(&format!("Asked again: {}", s.frame.reason)))),
+    steady("answer to a click that counts for nothing", |s| whispered(&cards::refusal(&s.approver_words()))),
     surface("thread: asked", |s| noted(s, Kind::RequestOpened)),
     surface("thread: a vote", |s| noted(s, Kind::VoteRecorded)),
     surface("thread: approved", |s| noted(s, Kind::RequestApproved)),
@@ -64,27 +70,27 @@ pub const SURFACES: &[Surface] = &[
             requester::Controls { extend: value("extend"), done: value("done"), withdraw: value("withdraw") };
         posted(&s.draw(|facts| requester::message(facts, &controls, Some("42"), true)))
     }),
-    surface("form for access, nothing chosen", |s| view(rows::empty_access_form(s))),
-    surface("form for access, 1 scope", |s| view(rows::access_form(s, 1, 0))),
-    surface("form for access, 10 scopes", |s| view(rows::access_form(s, 10, 1))),
-    surface("form for access, 100 scopes", |s| view(rows::access_form(s, 100, 50))),
-    surface("form for access, 300 scopes", |s| view(rows::access_form(s, 300, 10))),
-    surface("form for access, a search for all", |s| rows::search(s, "")),
-    surface("form for access, a search", |s| rows::search(s, "11")),
-    surface("form for access, not ready yet", |_| view(access_form::loading())),
-    surface("form that only says something", |s| view(access_form::words_view("Request sent", &s.approver_words()))),
-    surface("form for more time", |s| {
+    steady("form for access, nothing chosen", |s| view(rows::empty_access_form(s))),
+    steady("form for access, 1 scope", |s| view(rows::access_form(s, 1, 0))),
+    steady("form for access, 10 scopes", |s| view(rows::access_form(s, 10, 1))),
+    steady("form for access, 100 scopes", |s| view(rows::access_form(s, 100, 50))),
+    steady("form for access, 300 scopes", |s| view(rows::access_form(s, 300, 10))),
+    steady("form for access, a search for all", |s| rows::search(s, "")),
+    steady("form for access, a search", |s| rows::search(s, "11")),
+    steady("form for access, not ready yet", |_| view(access_form::loading())),
+    steady("form that only says something", |s| view(access_form::words_view("Request sent", &s.approver_words()))),
+    steady("form for more time", |s| {
         view(access_form::extend_view("opaque", &s.approver_words(), 7_200, &s.frame.reason))
     }),
-    surface("App Home, empty", |s| view(rows::home(s, 0, 1, 0))),
-    surface("App Home, 1 row", |s| view(rows::home(s, 1, 1, 0))),
-    surface("App Home, 40 rows in one part", |s| view(rows::home(s, 40, 1, 0))),
-    surface("App Home, 40 rows in all parts", |s| view(rows::home(s, 40, 6, 0))),
-    surface("App Home, 200 rows, third page", |s| view(rows::home(s, 200, 6, 2))),
-    surface("App Home, 200 rows, a page that is not there", |s| view(rows::home(s, 200, 2, 99))),
-    surface("App Home, refused", |s| view(rows::home_refused(s))),
-    surface("a button of Home that counts for nothing", |s| view(home::refused_view(&s.approver_words()))),
-    surface("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
+    steady("App Home, empty", |s| view(rows::home(s, 0, 1, 0))),
+    steady("App Home, 1 row", |s| view(rows::home(s, 1, 1, 0))),
+    steady("App Home, 40 rows in one part", |s| view(rows::home(s, 40, 1, 0))),
+    steady("App Home, 40 rows in all parts", |s| view(rows::home(s, 40, 6, 0))),
+    steady("App Home, 200 rows, third page", |s| view(rows::home(s, 200, 6, 2))),
+    steady("App Home, 200 rows, a page that is not there", |s| view(rows::home(s, 200, 2, 99))),
+    steady("App Home, refused", |s| view(rows::home_refused(s))),
+    steady("a button of Home that counts for nothing", |s| view(home::refused_view(&s.approver_words()))),
+    steady("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
 ];
 
 /// An approver.
