@@ -63,7 +63,8 @@ fn row(s: &Scene, n: usize) -> Row {
             .then(|| ("Revoke this access?".to_owned(), "No new token is issued for it.".to_owned(), "Revoke")),
         takes_away,
     };
-    let names = scopes(asked.scopes.iter().map(countersign::domain::scope::Scope::as_str));
+    let names: Vec<&str> = asked.scopes.iter().map(|scope| scope.as_str()).collect();
+    let names = scopes(names.into_iter());
     Row {
         words: format!("{names} through {} until {}", code(&asked.client.id), date(at(3_600))),
         buttons: vec![button("extend", "Extend…", false), button("revoke", "Revoke…", true)],
