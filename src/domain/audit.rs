@@ -25,6 +25,9 @@ pub enum Kind {
     /// The same token request came again with another reason, lifetime or address.
     #[serde(rename = "request.joined")]
     RequestJoined,
+    /// Nobody has decided yet, and people were told.
+    #[serde(rename = "request.reminded")]
+    RequestReminded,
     /// An approver agreed, and more must.
     #[serde(rename = "vote.recorded")]
     VoteRecorded,
@@ -49,6 +52,15 @@ pub enum Kind {
     /// A grant's time is up, its uses are used up, or nobody collected it.
     #[serde(rename = "grant.ended")]
     GrantEnded,
+    /// What would have been asked or refused, where the policy only looks on.
+    #[serde(rename = "observed")]
+    Observed,
+    /// A policy was read anew and is in force.
+    #[serde(rename = "policy.reloaded")]
+    PolicyReloaded,
+    /// A policy that was to be read anew cannot be used; the one before stays in force.
+    #[serde(rename = "policy.refused")]
+    PolicyRefused,
     /// A click, form or command counted for nothing.
     #[serde(rename = "click.refused")]
     ClickRefused,
@@ -65,6 +77,7 @@ impl Kind {
             Self::TokenIssued => "token.issued",
             Self::RequestOpened => "request.opened",
             Self::RequestJoined => "request.joined",
+            Self::RequestReminded => "request.reminded",
             Self::VoteRecorded => "vote.recorded",
             Self::RequestApproved => "request.approved",
             Self::RequestDenied => "request.denied",
@@ -73,6 +86,9 @@ impl Kind {
             Self::GrantAllowed => "grant.allowed",
             Self::GrantRevoked => "grant.revoked",
             Self::GrantEnded => "grant.ended",
+            Self::Observed => "observed",
+            Self::PolicyReloaded => "policy.reloaded",
+            Self::PolicyRefused => "policy.refused",
             Self::ClickRefused => "click.refused",
             Self::DeliveryFailed => "delivery.failed",
         }

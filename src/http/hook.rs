@@ -83,6 +83,7 @@ pub(super) async fn answer(
 fn word(answer: &Answer) -> &'static str {
     match answer {
         Answer::Granted(_) => "granted",
+        Answer::Observed(_) => "observed",
         Answer::Pending(_) => "pending",
         Answer::Denied(Denied { error, .. }) => error.as_str(),
         Answer::TooMany { .. } => "too_many",

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Said, words};
 use crate::config::read_policy;
-use crate::domain::policy::{Finding, Outcome, Policy, Risk, Weight};
+use crate::domain::policy::{Finding, Mode, Outcome, Policy, Risk, Weight};
 
 /// Reads a policy and says what it means.
 pub(super) fn check(file: &Path) -> anyhow::Result<Said> {
@@ -31,6 +31,9 @@ fn meaning(out: &mut String, file: &Path, policy: &Policy) -> fmt::Result {
     for (at, rule) in policy.rules.iter().enumerate() {
         writeln!(out, "  {:>2}  {}", at + 1, rule.name)?;
         writeln!(out, "      when {}", one_line(rule.when.source()))?;
+        if rule.mode == Mode::Observe {
+            writeln!(out, "      only looks on: what it says is recorded, and the scope passes")?;
+        }
         match &rule.outcome {
             Outcome::Ask(ask) => words::ask_lines(ask).iter().try_for_each(|line| writeln!(out, "      {line}"))?,
             outcome => writeln!(out, "      {}", words::outcome(outcome))?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::observe::Judgement;
 use super::{CONFLICTS_MAX, Error, HELD_MAX, Hook, Service, fresh_grant_id, fresh_request_id};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Event, Refusal, ServerAbilities, State, Status, Step};
@@ -35,7 +36,7 @@ pub struct Call {
 }
 
 /// Where a call stands at one look at the store.
-enum Look {
+pub(super) enum Look {
     /// Answer this.
     Answer(Answer),
     /// People are asked.
@@ -54,7 +55,7 @@ impl Service {
         match &answer {
             Answer::TooMany { says, .. } => self.turned_away(call, says).await?,
             Answer::Conflict => self.turned_away(call, "its identifier was used for another body before").await?,
-            Answer::Granted(_) | Answer::Pending(_) | Answer::Denied(_) | Answer::Unavailable { .. } => {}
+            Answer::Granted(_) | Answer::Observed(_) | Answer::Pending(_) | Answer::Denied(_) | Answer::Unavailable { .. } => {}
         }
         Ok(answer)
     }
@@ -118,19 +119,22 @@ impl Service {
     async fn look(&self, hook: &Hook, call: &Call) -> Result<Look, Error> {
         let now = self.now();
         let policy = self.policy();
-        let ruling = self.judge(&policy, hook, &call.asked, now).await?;
+        let Judgement { ruling, observed } = self.judged(&policy, hook, &call.asked, now).await?;
+        let observed = observed.as_ref();
         let terms = match &ruling {
             Ruling::Refused(refused) => {
                 return self.refuse(call, DeniedKind::Policy, refused.says.clone(), refused.rule.as_deref(), now).await;
             }
+            Ruling::Observed(terms) => return self.pass(call, terms, observed, now).await,
             Ruling::Allowed(terms) => terms,
             Ruling::Asked(question) => &question.terms,
+            Ruling::BreakGlass(glass) => &glass.terms,
         };
         if call.asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_duration) < TOKEN_LIFETIME_MIN {
             let says = format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.");
             return self.refuse(call, DeniedKind::Policy, says, None, now).await;
         }
-        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, now).await? {
+        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, observed, now).await? {
             return Ok(Look::Answer(answer));
         }
         if let Some(pending) = self.0.store.pending(&call.asked.pending_key()).await? {
@@ -142,22 +146,14 @@ impl Service {
             return self.refuse(call, kind, says, None, now).await;
         }
         match &ruling {
-            Ruling::Refused(_) => Ok(Look::Again),
+            Ruling::Refused(_) | Ruling::Observed(_) => Ok(Look::Again),
             Ruling::Allowed(terms) => self.allow(&policy, call, terms, now).await,
             Ruling::Asked(question) => Box::pin(self.open(&policy, hook, call, question, now)).await,
+            Ruling::BreakGlass(_) => {
+                let says = "This version does not break the glass yet, so it refuses.".to_owned();
+                self.refuse(call, DeniedKind::Policy, says, None, now).await
+            }
         }
-    }
-
-    pub(super) async fn judge(
-        &self,
-        policy: &Policy,
-        hook: &Hook,
-        asked: &TokenRequest,
-        now: Timestamp,
-    ) -> Result<Ruling, Error> {
-        let first = if policy.asks_first_time(asked) { self.0.store.first_times(asked).await? } else { Vec::new() };
-        let judged = policy.judge(asked, &|scope| first.contains(scope), now);
-        Ok(policy.rule(asked, judged, hook.dialect.abilities().narrow_scope))
     }
 
     /// A retry joins the pending request: no second card. A deadline that has passed is written down first.
@@ -166,6 +162,7 @@ impl Service {
             self.time_passed_for(&pending, now).await?;
             return Ok(Look::Again);
         }
+        self.0.repeats.count(&pending.id, now);
         match pending.apply(Event::AskedAgain(Box::new(call.asked.clone())), now) {
             Ok(step) => {
                 let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
@@ -283,7 +280,7 @@ impl Service {
     }
 
     /// Commits, and only then lets the look stand.
-    async fn committed(&self, commit: Commit, look: Look, now: Timestamp) -> Result<Look, Error> {
+    pub(super) async fn committed(&self, commit: Commit, look: Look, now: Timestamp) -> Result<Look, Error> {
         let delivers = !commit.deliveries.is_empty();
         match self.0.store.commit(commit, now).await {
             Ok(Outcome::Done) => {

@@ -52,7 +52,7 @@ impl Pauses {
 }
 
 /// How a delivery went.
-enum Delivered {
+pub(super) enum Delivered {
     /// Slack has it, and this is to be written down with it.
     Done(Box<Commit>),
     /// There is nothing to tell any more.
@@ -107,6 +107,7 @@ impl Service {
         match &row.delivery {
             Delivery::PostCard { channel } => self.post_card(&request, grant.as_ref(), channel, now).await,
             Delivery::RefreshCards { channel } => self.refresh_cards(&request, grant.as_ref(), channel, now).await,
+            Delivery::Remind { channel, number } => self.remind(&request, channel, *number, now).await,
             Delivery::TellRequester => self.tell_requester(&request, grant.as_ref()).await,
             Delivery::NoteInThread { channel, text } => self.note(&request, channel, text).await,
         }
@@ -190,7 +191,7 @@ impl Service {
 
     /// The cards that are kept up to date with a channel: its own, and with the first channel also those that stand
     /// in none of the request's, because theirs did not take them.
-    async fn cards_in(&self, request: &AccessRequest, channel: &str) -> Result<Vec<MessageRef>, Error> {
+    pub(super) async fn cards_in(&self, request: &AccessRequest, channel: &str) -> Result<Vec<MessageRef>, Error> {
         let own = self.channels(request);
         let is_first = own.first().is_some_and(|first| first == channel);
         let mut cards = self.0.store.cards(&request.id).await?;
@@ -240,6 +241,7 @@ impl Service {
             Delivery::PostCard { .. }
             | Delivery::RefreshCards { .. }
             | Delivery::TellRequester
+            | Delivery::Remind { .. }
             | Delivery::NoteInThread { .. } => None,
         };
         let audit = AuditEntry {

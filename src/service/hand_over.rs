@@ -16,7 +16,7 @@ use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, Issuance, Source, spoken};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{RequestId, SetName};
-use crate::domain::policy::{Question, Ruling, Terms, Uses};
+use crate::domain::policy::{Observation, Question, Ruling, Terms, Uses};
 use crate::domain::token_request::Fingerprint;
 use crate::hooks::{Answer, Granted};
 use crate::store::{Delivery, Issue, Issued, StoreError};
@@ -31,6 +31,7 @@ impl Service {
         call: &Call,
         ruling: &Ruling,
         terms: &Terms,
+        observed: Option<&Observation>,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
         let fingerprint = call.asked.fingerprint();
@@ -45,6 +46,9 @@ impl Service {
             };
             let bound = terms.bounds.max_token_lifetime;
             let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
+            if self.outgrown(&grant, ruling) {
+                continue;
+            }
             if let Some(why) = self.deciders_refuse(&grant, ruling).await? {
                 self.void(&grant, why, now).await?;
                 continue;
@@ -55,7 +59,7 @@ impl Service {
                 call: call.named.clone(),
                 fingerprint: fingerprint.clone(),
                 token_expires_at: issuance.expires_at,
-                audit: entry(call, &grant, &issuance, terms, now),
+                audit: entry(call, &grant, &issuance, terms, observed, now),
                 when_used_up: self.told_when_used_up(&grant).await?,
                 at: now,
             };
@@ -109,13 +113,28 @@ impl Service {
         let people: Vec<Voter> = request.votes.iter().filter_map(|vote| self.still_known(&vote.voter)).collect();
         let current = match ruling {
             Ruling::Asked(question) => Some(question),
-            Ruling::Refused(_) | Ruling::Allowed(_) => None,
+            Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => None,
         };
         let enough = |question: &Question| would_meet(question, people.iter());
-        if enough(&request.question) && current.is_none_or(enough) {
+        let as_sure = |question: &Question| question.ceremony <= request.question.ceremony;
+        if enough(&request.question) && current.is_none_or(|current| enough(current) && as_sure(current)) {
             Ok(None)
         } else {
             Ok(Some("those who approved would not be enough any more"))
+        }
+    }
+
+    /// At a later issuance: whether a policy that changed since asks for more than those who decided. They count as
+    /// they did then, so whoever left a group after the first hand-over ends nothing. The grant stays what it is:
+    /// under yet another policy it may do again.
+    fn outgrown(&self, grant: &Grant, ruling: &Ruling) -> bool {
+        match ruling {
+            Ruling::Asked(question) if grant.request().is_some() && grant.used > 0 => {
+                grant.policy != self.policy().version && !would_meet(question, grant.deciders.iter())
+            }
+            Ruling::Asked(_) | Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => {
+                false
+            }
         }
     }
 
@@ -176,7 +195,7 @@ impl Service {
 fn is_usable(grant: &Grant, call: &Call, ruling: &Ruling, terms: &Terms, now: Timestamp) -> bool {
     let by_rule = match ruling {
         Ruling::Allowed(_) => true,
-        Ruling::Asked(_) | Ruling::Refused(_) => false,
+        Ruling::Asked(_) | Ruling::Refused(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => false,
     };
     match &grant.source {
         Source::Request(_) => true,
@@ -188,8 +207,8 @@ fn is_usable(grant: &Grant, call: &Call, ruling: &Ruling, terms: &Terms, now: Ti
     }
 }
 
-fn entry(call: &Call, grant: &Grant, issuance: &Issuance, terms: &Terms, now: Timestamp) -> AuditEntry {
-    AuditEntry {
+fn entry(call: &Call, grant: &Grant, issuance: &Issuance, terms: &Terms, observed: Option<&Observation>, now: Timestamp) -> AuditEntry {
+    let mut entry = AuditEntry {
         at: now,
         kind: Kind::TokenIssued,
         actor: Actor::Hook(call.asked.hook.clone()),
@@ -200,7 +219,11 @@ fn entry(call: &Call, grant: &Grant, issuance: &Issuance, terms: &Terms, now: Ti
             "scopes": issuance.scopes, "token_expires_at": issuance.expires_at, "rules": terms.rules.values().collect::<BTreeSet<_>>(),
             "call": call.named.as_ref().map(|named| &named.id),
         }),
+    };
+    if let Some(observed) = observed {
+        entry.detail["observed"] = super::observe::detail(observed);
     }
+    entry
 }
 
 fn granted(grant: &Grant, issuance: Issuance, receipt: String, terms: &Terms) -> Answer {

@@ -8,8 +8,12 @@ mod cards;
 mod click;
 mod deliver;
 mod hand_over;
+mod observe;
 mod operate;
 mod receipts;
+mod reload;
+mod remind;
+mod repeats;
 mod time;
 mod waiters;
 
@@ -27,7 +31,7 @@ use crate::clock::SharedClock;
 use crate::domain::Timestamp;
 use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Mode, Policy};
 use crate::hooks::{Dialect, HookAuth};
 use crate::slack::Slack;
 use crate::slack::people::People;
@@ -54,6 +58,8 @@ pub struct Hook {
     pub auth: HookAuth,
     /// How long a call may be held.
     pub hold: Duration,
+    /// Whether the policy is enforced for its calls, or only recorded.
+    pub mode: Mode,
 }
 
 /// What the service is made of.
@@ -93,6 +99,8 @@ struct Inner {
     slack: Slack,
     people: People,
     policy: RwLock<Arc<Policy>>,
+    policy_refused: AtomicBool,
+    repeats: repeats::Repeats,
     clock: SharedClock,
     latest: AtomicI64,
     waiters: waiters::Waiters,
@@ -144,6 +152,8 @@ impl Service {
             slack,
             people,
             policy: RwLock::new(Arc::new(policy)),
+            policy_refused: AtomicBool::new(false),
+            repeats: repeats::Repeats::default(),
             clock,
             latest,
             waiters: waiters::Waiters::default(),
@@ -257,6 +267,11 @@ impl Service {
                 }
                 Effect::RefreshCards => {
                     all.extend(self.channels(request).into_iter().map(|channel| Delivery::RefreshCards { channel }));
+                }
+                Effect::Remind { number } => {
+                    let number = *number;
+                    let each = |channel| Delivery::Remind { channel, number };
+                    all.extend(self.channels(request).into_iter().map(each));
                 }
                 Effect::TellRequester => all.push(Delivery::TellRequester),
                 Effect::NoteInThread { text } => all.extend(

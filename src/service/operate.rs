@@ -286,7 +286,8 @@ impl Service {
     pub async fn degraded(&self) -> Vec<&'static str> {
         let dead = self.0.store.outbox_counts().await.map(|(_, dead)| dead).unwrap_or(0);
         let slack = self.0.slack_fails.load(Ordering::Relaxed).then_some("slack");
-        slack.into_iter().chain((dead > 0).then_some("dead_letters")).collect()
+        let policy = self.0.policy_refused.load(Ordering::Relaxed).then_some("policy");
+        slack.into_iter().chain((dead > 0).then_some("dead_letters")).chain(policy).collect()
     }
 
     /// Brings the gauges up to date.

@@ -25,7 +25,8 @@ impl Service {
         for grant in &grants {
             self.time_passed_for_grant(grant, now).await?;
         }
-        Ok(requests.len() + grants.len())
+        let repeats = self.write_repeats(now).await?;
+        Ok(requests.len() + grants.len() + repeats)
     }
 
     /// Forgets call identifiers that nobody will send again.

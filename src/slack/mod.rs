@@ -17,6 +17,7 @@ pub mod cards;
 pub mod click;
 pub mod forms;
 pub mod people;
+pub mod reminders;
 pub mod signature;
 pub mod text;
 

@@ -9,6 +9,7 @@ mod commit;
 mod history;
 mod issue;
 mod lookup;
+mod observed;
 mod outbox;
 mod read;
 mod rows;
@@ -30,6 +31,7 @@ pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
 pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
+pub use observed::observations;
 pub use outbox::{Claimed, DeadLetter, Delivery};
 pub use read::{Button, Standing};
 

@@ -28,6 +28,13 @@ pub enum Delivery {
     },
     /// Tell the requester where things stand.
     TellRequester,
+    /// Say in the thread of the card that nobody has decided yet.
+    Remind {
+        /// The channel.
+        channel: String,
+        /// Which of the question's reminders, counted from 0.
+        number: u32,
+    },
     /// Say something in the thread of the card.
     NoteInThread {
         /// The channel.
@@ -41,7 +48,7 @@ impl Delivery {
     /// Its lane, a channel or a requester: deliveries of one lane do not overtake one another, and wait together.
     fn lane<'a>(&'a self, request: &'a RequestId) -> &'a str {
         match self {
-            Self::PostCard { channel } | Self::RefreshCards { channel } | Self::NoteInThread { channel, .. } => channel,
+            Self::PostCard { channel } | Self::RefreshCards { channel } | Self::Remind { channel, .. } | Self::NoteInThread { channel, .. } => channel,
             Self::TellRequester => request.as_str(),
         }
     }

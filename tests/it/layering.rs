@@ -35,7 +35,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("app", &["clock", "config", "telemetry", "store", "slack", "service", "http", "worker"]),
     ("demo", &["app", "cli", "clock", "config", "domain", "http", "playground"]),
     ("policy_tools", &["clock", "config", "domain", "door", "hooks", "store"]),
-    ("cli", &["app", "demo", "policy_tools", "clock", "config", "domain", "store", "telemetry"]),
+    ("report", &["domain", "store"]),
+    ("cli", &["app", "demo", "policy_tools", "report", "clock", "config", "domain", "store", "telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

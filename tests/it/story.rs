@@ -3,6 +3,9 @@
 mod asking_again;
 mod deciding;
 mod ending;
+mod observing;
+mod reloading;
+mod reminding;
 mod standing;
 
 use jsonwebtoken::jwk::JwkSet;

@@ -19,9 +19,11 @@ use super::token_request::TokenRequest;
 
 mod cooldown;
 mod life;
+mod reminding;
 mod vote;
 
 pub use cooldown::{Cooldown, audiences};
+pub use reminding::Repeats;
 pub use vote::{counts_for, would_meet};
 
 /// An access request.
@@ -49,6 +51,12 @@ pub struct AccessRequest {
     pub votes: Vec<Vote>,
     /// Differing retries that were noted already, as hashes.
     pub noted: BTreeSet<String>,
+    /// How many of its reminders were sent.
+    #[serde(default)]
+    pub reminded: u32,
+    /// How often the same token request came again, as far as that is written down.
+    #[serde(default)]
+    pub repeats: Option<Repeats>,
     /// Where it stands.
     pub state: State,
     /// The compare-and-swap counter; it never leaves the store.
@@ -195,6 +203,8 @@ pub enum Event {
     Voted(Box<Ballot>),
     /// The same token request came again.
     AskedAgain(Box<TokenRequest>),
+    /// The same token request came several times more, with nothing new in it.
+    Repeated(Repeats),
     /// Time passed.
     TimePassed,
     /// It is withdrawn.
@@ -214,6 +224,11 @@ pub enum Effect {
     RefreshCards,
     /// Tell the requester where things stand, if they are in Slack.
     TellRequester,
+    /// Tell people that nobody has decided yet.
+    Remind {
+        /// Which of the question's reminders, counted from 0.
+        number: u32,
+    },
     /// Say something in the card's thread.
     NoteInThread {
         /// What.
@@ -286,6 +301,8 @@ impl AccessRequest {
             decide_by,
             votes,
             noted,
+            reminded: 0,
+            repeats: None,
             state,
             version,
         };
@@ -324,7 +341,8 @@ impl AccessRequest {
             }
         }
         match event {
-            Event::TimePassed => Err(Refusal::Nothing),
+            Event::TimePassed => self.remind(now),
+            Event::Repeated(more) => self.repeat(&more, now),
             Event::Cancelled { by } => Ok(self.cancel(by, now)),
             Event::AskedAgain(asked) => self.ask_again(&asked, now),
             Event::Voted(ballot) => self.vote(*ballot, now),
@@ -346,7 +364,10 @@ impl AccessRequest {
     /// When it next wants to hear that time has passed.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
-            State::Pending => Some(self.decide_by),
+            State::Pending => {
+                let reminder = self.next_reminder().map(|(_, at)| at);
+                reminder.into_iter().chain([self.decide_by]).min()
+            }
             State::Approved { .. } | State::Denied { .. } | State::Expired { .. } | State::Cancelled { .. } => None,
         }
     }

@@ -174,11 +174,14 @@ impl Policy {
     }
 
     fn about_sets(&self, found: &mut Findings) {
-        let asks = self.rules.iter().filter_map(|rule| match &rule.outcome {
-            Outcome::Ask(ask) => Some(ask),
-            Outcome::Allow(_) | Outcome::Deny(_) => None,
-        });
-        let used: BTreeSet<&SetName> = asks.flat_map(|ask| &ask.requirements).flat_map(|r| &r.approvers).collect();
+        let named = |rule: &'_ Rule| -> Vec<SetName> {
+            match &rule.outcome {
+                Outcome::Ask(ask) => ask.requirements.iter().flat_map(|wanted| wanted.approvers.clone()).collect(),
+                Outcome::BreakGlass(glass) => glass.tell.iter().chain(&glass.requesters).cloned().collect(),
+                Outcome::Allow(_) | Outcome::Deny(_) => Vec::new(),
+            }
+        };
+        let used: BTreeSet<SetName> = self.rules.iter().flat_map(named).collect();
         for (name, set) in &self.approvers {
             if set.users.is_empty() && set.groups.is_empty() {
                 found.add(Weight::Mend, format!("approver set `{name}`"), "Nobody is in it.");
@@ -223,7 +226,7 @@ fn parts(rule: &Rule) -> Vec<Condition> {
 fn critical(scope: &Scope, at: usize, rule: &Rule, found: &mut Findings) {
     let about = about(at, rule);
     match &rule.outcome {
-        Outcome::Deny(_) => {}
+        Outcome::Deny(_) | Outcome::BreakGlass(_) => {}
         Outcome::Allow(_) => {
             let says = format!("It allows `{scope}`, which is critical and never issued without asking: it is refused.");
             found.add(Weight::Mend, about, says);

@@ -19,9 +19,11 @@ mod check;
 mod condition;
 mod explain;
 mod facts;
+mod glass;
 mod guard;
 mod judge;
 mod lint;
+mod observe;
 mod rules;
 mod spelling;
 mod sum;
@@ -32,7 +34,9 @@ pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfA
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
 pub use explain::{Explained, Passed, Seen};
+pub use glass::{BreakGlass, Glass};
 pub use lint::{Finding, Weight};
+pub use observe::{Observation, Observed, ObservedScope, Would};
 pub use rules::Rules;
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.
@@ -223,6 +227,8 @@ pub struct Judged {
     pub rule: Option<String>,
     /// What it decided.
     pub outcome: Outcome,
+    /// Whether the rule is enforced; the scope of one that is not passes.
+    pub mode: Mode,
 }
 
 /// What a rule decides for one scope.
@@ -234,6 +240,8 @@ pub enum Outcome {
     Deny(String),
     /// Ask people.
     Ask(Arc<Ask>),
+    /// Issue it at once in an emergency, and have it reviewed.
+    BreakGlass(Arc<BreakGlass>),
 }
 
 /// The sum over all scopes of a token request.
@@ -245,6 +253,10 @@ pub enum Ruling {
     Allowed(Terms),
     /// All of `question.terms.scopes` may be issued once people agree.
     Asked(Question),
+    /// All of `glass.terms.scopes` may be issued at once to whoever may break the glass.
+    BreakGlass(Glass),
+    /// All of `terms.scopes` pass, because the rules that decide them only look on.
+    Observed(Terms),
 }
 
 /// Why a token request is refused by the policy.

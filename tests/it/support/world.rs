@@ -56,6 +56,12 @@ bearer = { env = "SHOP_TOKEN" }
 hold = "1s"
 
 [[hook]]
+name = "watch"
+dialect = "generic"
+bearer = { env = "SHOP_TOKEN" }
+mode = "observe"
+
+[[hook]]
 name = "signed"
 dialect = "generic"
 secret = [{ env = "OLD_SECRET" }, { env = "NEW_SECRET" }]
