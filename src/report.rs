@@ -123,12 +123,17 @@ impl Report {
             }
         }
         if !self.lines.is_empty() {
-            let wide = |of: fn(&Line) -> &str| self.lines.iter().take(LINES_MAX).map(|line| of(line).len()).max().unwrap_or(0);
+            let wide =
+                |of: fn(&Line) -> &str| self.lines.iter().take(LINES_MAX).map(|line| of(line).len()).max().unwrap_or(0);
             let (rule, client) = (wide(|line| &line.rule).max(4), wide(|line| &line.client).max(6));
             writeln!(out, "\nWhat\n    times  would be      {:rule$}  {:client$}  scope", "rule", "client")?;
             for line in self.lines.iter().take(LINES_MAX) {
                 let (verdict, times) = (line.verdict.as_str(), line.times);
-                writeln!(out, "  {times:>7}  {verdict:<12}  {:rule$}  {:client$}  {}", line.rule, line.client, line.scope)?;
+                writeln!(
+                    out,
+                    "  {times:>7}  {verdict:<12}  {:rule$}  {:client$}  {}",
+                    line.rule, line.client, line.scope
+                )?;
             }
             if self.lines.len() > LINES_MAX {
                 writeln!(out, "  and {} more lines; --json has all", self.lines.len() - LINES_MAX)?;

@@ -99,7 +99,12 @@ fn verdict(out: &mut String, rule: &Rule) -> fmt::Result {
         Outcome::Deny(says) => writeln!(out, "       deny: {says}"),
         Outcome::Ask(ask) => asks(out, ask),
         Outcome::BreakGlass(glass) => {
-            writeln!(out, "       break the glass, for people in {}, {}", names(&glass.requesters), within(&glass.bounds))?;
+            writeln!(
+                out,
+                "       break the glass, for people in {}, {}",
+                names(&glass.requesters),
+                within(&glass.bounds)
+            )?;
             writeln!(out, "       tells {}, who review it within {}", names(&glass.tell), time(glass.review_within))
         }
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Directory;
 use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId};
-use crate::domain::hashing::sha256_hex;
 use crate::domain::policy::{Mode, Policy, PolicyVersion};
 
 mod describe;

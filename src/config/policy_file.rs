@@ -76,7 +76,11 @@ fn approver_sets(section: &Section<'_>) -> BTreeMap<SetName, ApproverSet> {
             .any(|key| set.value(key).and_then(|list| list.get_ref().as_array()).is_some_and(|list| !list.is_empty()));
         let nested = NESTED.into_iter().find(|key| set.has(key));
         if let Some(key) = nested {
-            set.wrong(key, "an approver set inside of an approver set", "slack_users and slack_groups: sets do not nest");
+            set.wrong(
+                key,
+                "an approver set inside of an approver set",
+                "slack_users and slack_groups: sets do not nest",
+            );
         } else if !someone {
             set.wrong_here("an approver set with nobody in it", "slack_users, slack_groups, or both");
         }

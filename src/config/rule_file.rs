@@ -10,8 +10,8 @@ use super::reader::Section;
 use super::values;
 use crate::domain::ids::{SetName, SlackChannelId};
 use crate::domain::policy::{
-    ApproverSet, Ask, Bounds, BreakGlass, Ceremony, Condition, LONGEST, Mode, Notify, NotifyBy, OnDeactivation, Outcome,
-    ReasonRule, Reminder, Requirement, Rule, SelfApproval, Use, Uses, compile_pattern,
+    ApproverSet, Ask, Bounds, BreakGlass, Ceremony, Condition, LONGEST, Mode, Notify, NotifyBy, OnDeactivation,
+    Outcome, ReasonRule, Reminder, Requirement, Rule, SelfApproval, Use, Uses, compile_pattern,
 };
 use crate::domain::scope::ScopeSet;
 

@@ -92,8 +92,8 @@ pub(super) fn test(file: &Path, cases: Option<&Path>, now: Timestamp) -> anyhow:
     let mut said = String::new();
     let mut failed = 0;
     for case in &all {
-        let differences = differences(&policy, case, now)
-            .with_context(|| format!("{}: case `{}`", cases.display(), case.name))?;
+        let differences =
+            differences(&policy, case, now).with_context(|| format!("{}: case `{}`", cases.display(), case.name))?;
         let mark = if differences.is_empty() { "ok  " } else { "FAIL" };
         // Writing to a String cannot fail.
         let _ = writeln!(said, "{mark}  {}", case.name);
@@ -138,7 +138,9 @@ fn got<'a>(judged: &'a [Judged], ruling: &'a Ruling) -> Got<'a> {
     match ruling {
         Ruling::Refused(refused) => Got { says: &refused.says, ..nothing },
         Ruling::Allowed(terms) => Got { verdict: Verdict::Allowed, bounds: Some(&terms.bounds), ..nothing },
-        Ruling::BreakGlass(glass) => Got { verdict: Verdict::BrokenGlass, bounds: Some(&glass.terms.bounds), ..nothing },
+        Ruling::BreakGlass(glass) => {
+            Got { verdict: Verdict::BrokenGlass, bounds: Some(&glass.terms.bounds), ..nothing }
+        }
         Ruling::Observed(terms) => Got { verdict: Verdict::Observed, bounds: Some(&terms.bounds), ..nothing },
         Ruling::Asked(question) => {
             let asked = Got { bounds: Some(&question.terms.bounds), question: Some(question), ..nothing };
@@ -183,8 +185,11 @@ fn compared(expect: &Expect, got: &Got<'_>) -> anyhow::Result<Vec<String>> {
     found.compare("max_duration", seconds(&expect.max_duration)?, bounds(|b| b.max_duration), |t| words::time(*t));
     let lifetime = bounds(|b| b.max_token_lifetime);
     found.compare("max_token_lifetime", seconds(&expect.max_token_lifetime)?, lifetime, |t| words::time(*t));
-    found.compare("collect_within", seconds(&expect.collect_within)?, bounds(|b| b.collect_within), |t| words::time(*t));
-    found.compare("uses", expect.uses.as_ref().map(number_of_uses).transpose()?, got.bounds.map(|b| b.uses), |u| words::uses(*u));
+    found
+        .compare("collect_within", seconds(&expect.collect_within)?, bounds(|b| b.collect_within), |t| words::time(*t));
+    found.compare("uses", expect.uses.as_ref().map(number_of_uses).transpose()?, got.bounds.map(|b| b.uses), |u| {
+        words::uses(*u)
+    });
     let question = got.question;
     let approvals = question.map(|question| question.requirements.iter().map(approvals_of).collect());
     found.compare("approvals", expect.approvals.clone().map(sorted), approvals.map(sorted), all_approvals);

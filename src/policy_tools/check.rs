@@ -61,7 +61,10 @@ fn odd(out: &mut String, policy: &Policy, findings: &[Finding]) -> fmt::Result {
         }
     }
     if policy.approvers.values().any(|set| !set.groups.is_empty()) {
-        writeln!(out, "\nWho is in a user group only Slack knows. A group that is empty or gone refuses when it is asked.")?;
+        writeln!(
+            out,
+            "\nWho is in a user group only Slack knows. A group that is empty or gone refuses when it is asked."
+        )?;
     }
     for warning in &policy.warnings {
         writeln!(out, "warning: {warning}")?;

@@ -55,7 +55,9 @@ fn one_scope(out: &mut String, policy: &Policy, one: &Explained) -> fmt::Result 
         (Outcome::BreakGlass(_), number) => {
             writeln!(out, "\n{scope}: issued by breaking the glass, says rule {}", number.unwrap_or_default())?;
         }
-        (Outcome::Ask(_), number) => writeln!(out, "\n{scope}: people are asked, says rule {}", number.unwrap_or_default())?,
+        (Outcome::Ask(_), number) => {
+            writeln!(out, "\n{scope}: people are asked, says rule {}", number.unwrap_or_default())?
+        }
     }
     for passed in &one.earlier {
         writeln!(out, "  {:>3}  {}", passed.number, passed.rule)?;

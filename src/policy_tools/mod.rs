@@ -88,6 +88,8 @@ pub async fn run(command: Command) -> anyhow::Result<Said> {
             let at = at.unwrap_or_else(|| SystemClock.now());
             explain::explain(&policy, &request, at, &first_time, !all_or_nothing)
         }
-        Command::Replay { database, since, policy } => replay::replay(&database, since, &policy, SystemClock.now()).await,
+        Command::Replay { database, since, policy } => {
+            replay::replay(&database, since, &policy, SystemClock.now()).await
+        }
     }
 }

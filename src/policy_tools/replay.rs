@@ -16,12 +16,7 @@ use crate::domain::scope::Scope;
 use crate::store::{History, Recorded, Verdict};
 
 /// Judges the recorded requests of the last while again.
-pub(super) async fn replay(
-    database: &Path,
-    since: Duration,
-    policy: &Path,
-    now: Timestamp,
-) -> anyhow::Result<Said> {
+pub(super) async fn replay(database: &Path, since: Duration, policy: &Path, now: Timestamp) -> anyhow::Result<Said> {
     let policy = read_policy(policy)?;
     let history = History::read(database, now - since).await?;
     let mut changed: BTreeMap<(String, Vec<String>), usize> = BTreeMap::new();

@@ -22,7 +22,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Allow(bounds) => format!("allows it without asking, {}", lasts(bounds)),
         Outcome::Deny(says) => format!("refuses it: {says}"),
         Outcome::Ask(ask) => format!("asks {}, {}", people(&ask.requirements), lasts(&ask.bounds)),
-        Outcome::BreakGlass(glass) => format!("lets people of {} break the glass, {}", sets(&glass.requesters), lasts(&glass.bounds)),
+        Outcome::BreakGlass(glass) => {
+            format!("lets people of {} break the glass, {}", sets(&glass.requesters), lasts(&glass.bounds))
+        }
     }
 }
 
@@ -80,7 +82,11 @@ pub(super) fn ceremony_word(ceremony: Ceremony) -> &'static str {
 
 /// When an approval is void, where it can be.
 pub(super) fn collected(bounds: &Bounds) -> String {
-    if bounds.collect_within == LONGEST { String::new() } else { format!(", collected within {}", time(bounds.collect_within)) }
+    if bounds.collect_within == LONGEST {
+        String::new()
+    } else {
+        format!(", collected within {}", time(bounds.collect_within))
+    }
 }
 
 /// A rule that asks, in lines.
@@ -89,7 +95,8 @@ pub(super) fn ask_lines(ask: &Ask) -> Vec<String> {
     lines.push(format!("decided within {} {}", time(ask.decide_within), ceremony(ask.ceremony)));
     lines.push(format!("access {}, {}{}", lasts(&ask.bounds), uses(ask.bounds.uses), collected(&ask.bounds)));
     if let Some(reason) = &ask.reason {
-        let pattern = reason.matches.as_ref().map(|pattern| format!(" in which {pattern} is found")).unwrap_or_default();
+        let pattern =
+            reason.matches.as_ref().map(|pattern| format!(" in which {pattern} is found")).unwrap_or_default();
         lines.push(format!("a reason{pattern} {}", if reason.required { "must be given" } else { "may be given" }));
     }
     if let Some(channel) = &ask.channel {

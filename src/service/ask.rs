@@ -55,7 +55,11 @@ impl Service {
         match &answer {
             Answer::TooMany { says, .. } => self.turned_away(call, says).await?,
             Answer::Conflict => self.turned_away(call, "its identifier was used for another body before").await?,
-            Answer::Granted(_) | Answer::Observed(_) | Answer::Pending(_) | Answer::Denied(_) | Answer::Unavailable { .. } => {}
+            Answer::Granted(_)
+            | Answer::Observed(_)
+            | Answer::Pending(_)
+            | Answer::Denied(_)
+            | Answer::Unavailable { .. } => {}
         }
         Ok(answer)
     }

@@ -132,9 +132,11 @@ impl Service {
             Ruling::Asked(question) if grant.request().is_some() && grant.used > 0 => {
                 grant.policy != self.policy().version && !would_meet(question, grant.deciders.iter())
             }
-            Ruling::Asked(_) | Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => {
-                false
-            }
+            Ruling::Asked(_)
+            | Ruling::Refused(_)
+            | Ruling::Allowed(_)
+            | Ruling::BreakGlass(_)
+            | Ruling::Observed(_) => false,
         }
     }
 
@@ -207,7 +209,14 @@ fn is_usable(grant: &Grant, call: &Call, ruling: &Ruling, terms: &Terms, now: Ti
     }
 }
 
-fn entry(call: &Call, grant: &Grant, issuance: &Issuance, terms: &Terms, observed: Option<&Observation>, now: Timestamp) -> AuditEntry {
+fn entry(
+    call: &Call,
+    grant: &Grant,
+    issuance: &Issuance,
+    terms: &Terms,
+    observed: Option<&Observation>,
+    now: Timestamp,
+) -> AuditEntry {
     let mut entry = AuditEntry {
         at: now,
         kind: Kind::TokenIssued,

@@ -121,7 +121,9 @@ fn not_too_many(rows: usize) -> Result<(), StoreError> {
     if i64::try_from(rows).is_ok_and(|rows| rows < ROWS_MAX) {
         return Ok(());
     }
-    Err(StoreError::Unusable(format!("more than {ROWS_MAX} token requests were recorded since then: look back less far")))
+    Err(StoreError::Unusable(format!(
+        "more than {ROWS_MAX} token requests were recorded since then: look back less far"
+    )))
 }
 
 async fn refusals(conn: &mut SqliteConnection, since: Timestamp) -> Result<u64, StoreError> {
@@ -143,7 +145,8 @@ async fn first_grants(
     .fetch_all(conn)
     .await?;
     let read = |row: &sqlx::sqlite::SqliteRow| {
-        let key = (row.try_get("client")?, row.try_get("subject_kind")?, row.try_get("subject")?, row.try_get("scope")?);
+        let key =
+            (row.try_get("client")?, row.try_get("subject_kind")?, row.try_get("subject")?, row.try_get("scope")?);
         Ok((key, row.try_get("at")?))
     };
     found.iter().map(read).collect()

@@ -15,11 +15,7 @@ use crate::domain::audit::{AuditEntry, Kind};
 ///
 /// # Errors
 /// When the file cannot be read as a database of this service.
-pub async fn observations(
-    path: &Path,
-    since: Timestamp,
-    mut each: impl FnMut(AuditEntry),
-) -> Result<(), StoreError> {
+pub async fn observations(path: &Path, since: Timestamp, mut each: impl FnMut(AuditEntry)) -> Result<(), StoreError> {
     if !path.exists() {
         return Err(StoreError::Unusable(format!("{} is not there", path.display())));
     }

@@ -48,7 +48,10 @@ impl Delivery {
     /// Its lane, a channel or a requester: deliveries of one lane do not overtake one another, and wait together.
     fn lane<'a>(&'a self, request: &'a RequestId) -> &'a str {
         match self {
-            Self::PostCard { channel } | Self::RefreshCards { channel } | Self::Remind { channel, .. } | Self::NoteInThread { channel, .. } => channel,
+            Self::PostCard { channel }
+            | Self::RefreshCards { channel }
+            | Self::Remind { channel, .. }
+            | Self::NoteInThread { channel, .. } => channel,
             Self::TellRequester => request.as_str(),
         }
     }

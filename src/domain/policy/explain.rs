@@ -51,12 +51,7 @@ pub struct Seen {
 
 impl Policy {
     /// Judges as [`Policy::judge`] does, and says why.
-    pub fn explain(
-        &self,
-        asked: &TokenRequest,
-        first_time: &dyn Fn(&Scope) -> bool,
-        now: Timestamp,
-    ) -> Vec<Explained> {
+    pub fn explain(&self, asked: &TokenRequest, first_time: &dyn Fn(&Scope) -> bool, now: Timestamp) -> Vec<Explained> {
         let explain = |judged: Judged| {
             let decided = self.rules.iter().position(|rule| judged.rule.as_ref() == Some(&rule.name));
             let before = self.rules.iter().take(decided.unwrap_or(self.rules.len())).enumerate();

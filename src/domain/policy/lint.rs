@@ -113,11 +113,13 @@ impl Policy {
             ask.requirements.iter().filter_map(|wanted| Some((wanted, self.people(&wanted.approvers)?))).collect();
         // Every choice of requirements must have as many people as it asks for (Hall's theorem, with counts).
         let choices = 1usize << closed.len().min(10);
-        let of = |choice: usize| closed.iter().enumerate().filter(move |(n, _)| choice & (1 << n) != 0).map(|(_, one)| one);
+        let of =
+            |choice: usize| closed.iter().enumerate().filter(move |(n, _)| choice & (1 << n) != 0).map(|(_, one)| one);
         let needed = |choice: usize| of(choice).map(|(wanted, _)| usize::from(wanted.count.get())).sum::<usize>();
         let there = |choice: usize| of(choice).flat_map(|(_, people)| people).collect::<BTreeSet<_>>().len();
         if self.shared {
-            if let Some((wanted, people)) = closed.iter().find(|(w, people)| usize::from(w.count.get()) > people.len()) {
+            if let Some((wanted, people)) = closed.iter().find(|(w, people)| usize::from(w.count.get()) > people.len())
+            {
                 found.add(Weight::Mend, about, too_few(usize::from(wanted.count.get()), people.len()));
             }
         } else if let Some(choice) = (1..choices).find(|choice| needed(*choice) > there(*choice)) {
@@ -209,10 +211,11 @@ fn too_few(needed: usize, there: usize) -> String {
 /// the other.
 fn covers(earlier: &Rule, later: &Rule) -> bool {
     let (mine, theirs) = (parts(earlier), parts(later));
-    !mine.is_empty() && mine.iter().all(|mine| {
-        mine.guard().truth(Known { scope: None, asked: None }) == Some(true)
-            || theirs.iter().any(|one| one.says_the_same(mine) || one.guard().implies(mine.guard()))
-    })
+    !mine.is_empty()
+        && mine.iter().all(|mine| {
+            mine.guard().truth(Known { scope: None, asked: None }) == Some(true)
+                || theirs.iter().any(|one| one.says_the_same(mine) || one.guard().implies(mine.guard()))
+        })
 }
 
 /// The parts of a condition that all must be true. A part that is not readable alone is none, and then the whole
@@ -228,7 +231,8 @@ fn critical(scope: &Scope, at: usize, rule: &Rule, found: &mut Findings) {
     match &rule.outcome {
         Outcome::Deny(_) | Outcome::BreakGlass(_) => {}
         Outcome::Allow(_) => {
-            let says = format!("It allows `{scope}`, which is critical and never issued without asking: it is refused.");
+            let says =
+                format!("It allows `{scope}`, which is critical and never issued without asking: it is refused.");
             found.add(Weight::Mend, about, says);
         }
         Outcome::Ask(ask) => {

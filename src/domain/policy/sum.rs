@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Ask, Bounds, BreakGlass, Ceremony, Glass, Judged, LONGEST, Mode, Notify, NotifyBy, Outcome, Policy, Question, Refused,
-    Requirement, Resource, Risk, Rule, Ruling, ScopeText, Terms, Uses, glass,
+    Ask, Bounds, BreakGlass, Ceremony, Glass, Judged, LONGEST, Mode, Notify, NotifyBy, Outcome, Policy, Question,
+    Refused, Requirement, Resource, Risk, Rule, Ruling, ScopeText, Terms, Uses, glass,
 };
 use crate::domain::ids::{SetName, SlackChannelId};
 use crate::domain::scope::{Scope, ScopeSet};

@@ -115,21 +115,27 @@ fn ruling(policy: &Policy, asked: &TokenRequest, narrow_scope: bool) -> Ruling {
 fn refused(ruling: Ruling) -> Refused {
     match ruling {
         Ruling::Refused(refused) => refused,
-        other @ (Ruling::Allowed(_) | Ruling::Asked(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => panic!("not refused: {other:?}"),
+        other @ (Ruling::Allowed(_) | Ruling::Asked(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => {
+            panic!("not refused: {other:?}")
+        }
     }
 }
 
 fn allowed(ruling: Ruling) -> Terms {
     match ruling {
         Ruling::Allowed(terms) => terms,
-        other @ (Ruling::Refused(_) | Ruling::Asked(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => panic!("not allowed: {other:?}"),
+        other @ (Ruling::Refused(_) | Ruling::Asked(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => {
+            panic!("not allowed: {other:?}")
+        }
     }
 }
 
 fn question(ruling: Ruling) -> Question {
     match ruling {
         Ruling::Asked(question) => question,
-        other @ (Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => panic!("not asked: {other:?}"),
+        other @ (Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => {
+            panic!("not asked: {other:?}")
+        }
     }
 }
 

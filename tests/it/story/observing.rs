@@ -29,14 +29,20 @@ async fn an_observed_hook_asks_nobody_refuses_nothing_and_remembers_what_it_woul
     let timed = watch(but(alice("ledger:close"), json!({ "expires_in": 7200 }))).await.granted().clone();
     assert_eq!(timed["expires_in"], 7200);
     // So does what would have been refused, and what would have been allowed.
-    for body in [alice("unheard:of"), job("ledger:export"), alice("ledger:read"), but(alice("ledger:pay"), json!({ "reason": "" }))] {
+    for body in [
+        alice("unheard:of"),
+        job("ledger:export"),
+        alice("ledger:read"),
+        but(alice("ledger:pay"), json!({ "reason": "" })),
+    ] {
         watch(body).await.granted();
     }
     assert!(app.cards(LEDGER).await.is_empty() && app.cards(DESK).await.is_empty());
     assert_eq!(app.decided().await, before, "no request, no grant, no delivery");
 
     let audit = app.audit().await;
-    let verdicts: Vec<_> = audit.iter().map(|entry| entry["detail"]["observed"]["verdict"].as_str().expect("one")).collect();
+    let verdicts: Vec<_> =
+        audit.iter().map(|entry| entry["detail"]["observed"]["verdict"].as_str().expect("one")).collect();
     assert_eq!(verdicts, ["asked", "asked", "refused", "refused", "allowed", "refused"]);
     assert!(audit.iter().all(|entry| entry["kind"] == "observed"));
     let first = &audit[0]["detail"]["observed"];
@@ -45,10 +51,17 @@ async fn an_observed_hook_asks_nobody_refuses_nothing_and_remembers_what_it_woul
     // Another hook, the same policy: enforced.
     app.ask(&alice("ledger:write")).await.pending();
 
-    let report = countersign::report::Report::read(&app.file("countersign.db"), chrono::DateTime::UNIX_EPOCH).await.expect("a report");
-    assert_eq!((report.token_requests, report.asked_of["leads"].requests, report.asked_of["leads"].approvals), (6, 2, 3));
+    let report = countersign::report::Report::read(&app.file("countersign.db"), chrono::DateTime::UNIX_EPOCH)
+        .await
+        .expect("a report");
+    assert_eq!(
+        (report.token_requests, report.asked_of["leads"].requests, report.asked_of["leads"].approvals),
+        (6, 2, 3)
+    );
     let told = report.told(std::time::Duration::from_secs(7 * 86_400));
-    for line in ["6 token requests", "would have waited for people", "leads (S0LEADS)", "closing takes two", "ledger-cli"] {
+    for line in
+        ["6 token requests", "would have waited for people", "leads (S0LEADS)", "closing takes two", "ledger-cli"]
+    {
         assert!(told.contains(line), "{line}: {told}");
     }
     assert_eq!(serde_json::to_value(&report).expect("JSON")["lines"].as_array().expect("a list").len(), 7);

@@ -22,12 +22,15 @@ impl TestApp {
 async fn a_policy_that_is_read_anew_counts_at_the_next_call() {
     let app = TestApp::start().await;
     app.ask(&alice("fresh:scope")).await.denied();
-    let more = format!("{POLICY}\n[[rule]]\nname = \"fresh\"\nwhen = 'scope == \"fresh:scope\"'\nallow = {{ max_duration = \"1h\" }}\n");
+    let more = format!(
+        "{POLICY}\n[[rule]]\nname = \"fresh\"\nwhen = 'scope == \"fresh:scope\"'\nallow = {{ max_duration = \"1h\" }}\n"
+    );
     assert!(app.policy_becomes(&more).await);
     app.ask(&alice("fresh:scope")).await.granted();
     let entry = app.audit().await.into_iter().find(|entry| entry["kind"] == "policy.reloaded").expect("an entry");
     let hash = countersign::domain::hashing::sha256_hex;
-    let versions = json!({ "file": hash(more.as_bytes()), "policy": hash(more.as_bytes()), "before": hash(POLICY.as_bytes()) });
+    let versions =
+        json!({ "file": hash(more.as_bytes()), "policy": hash(more.as_bytes()), "before": hash(POLICY.as_bytes()) });
     assert_eq!(entry["detail"], versions, "hashes and nothing of the file");
 }
 

@@ -32,7 +32,9 @@ async fn those_who_were_asked_are_reminded_and_then_others_are_told_who_may_not_
     }
     app.advance(minutes(10)).await;
     let told = app.thread(&card).await[before + 1].clone();
-    for said in ["<@U0CAROL>", "escalates it to `owners`", "Being told is not being asked", "<!subteam^S0LEADS> can decide"] {
+    for said in
+        ["<@U0CAROL>", "escalates it to `owners`", "Being told is not being asked", "<!subteam^S0LEADS> can decide"]
+    {
         assert!(told.contains(said), "`{said}` is missing: {told}");
     }
     // Carol was told, and may not decide all the same.
@@ -55,10 +57,14 @@ async fn time_that_jumps_past_several_reminders_sends_each_once_and_in_order() {
     app.restart().await;
     app.settle().await;
     let thread = app.thread(&card).await.split_off(before);
-    let said: Vec<&str> = thread.iter().map(|text| if text.contains("reminded") { "reminded" } else { "told" }).collect();
+    let said: Vec<&str> =
+        thread.iter().map(|text| if text.contains("reminded") { "reminded" } else { "told" }).collect();
     assert_eq!(said, ["reminded", "told", "told"], "{thread:?}");
     let reminded: Vec<_> = app.audit().await.into_iter().filter(|entry| entry["kind"] == "request.reminded").collect();
-    assert_eq!(reminded.iter().map(|entry| entry["detail"]["number"].clone()).collect::<Vec<_>>(), [json!(1), json!(2), json!(3)]);
+    assert_eq!(
+        reminded.iter().map(|entry| entry["detail"]["number"].clone()).collect::<Vec<_>>(),
+        [json!(1), json!(2), json!(3)]
+    );
     // Past the deadline nobody is reminded of what nobody can decide any more.
     app.advance(minutes(4)).await;
     assert_eq!(app.happened_to(&request).await.last().map(String::as_str), Some("request.expired"));

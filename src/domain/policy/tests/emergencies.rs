@@ -14,7 +14,11 @@ fn glass(minutes: u64, requesters: &str, tell: &str) -> Outcome {
 
 fn rules() -> Policy {
     policy(vec![
-        ("glass", "scope == 'prod:admin' && has(context.break_glass) && context.break_glass", glass(30, "on-call", "leads")),
+        (
+            "glass",
+            "scope == 'prod:admin' && has(context.break_glass) && context.break_glass",
+            glass(30, "on-call", "leads"),
+        ),
         ("other glass", "scope == 'prod:data' && has(context.break_glass)", glass(20, "owners", "owners")),
         ("reads", "scope.endsWith(':read')", allow(5)),
         ("writes", "scope.endsWith(':write')", asks(ask(&["leads"], 1))),
@@ -57,7 +61,11 @@ fn beside_what_people_are_asked_the_glass_stays_whole() {
     let dropped: Vec<String> = asked.terms.dropped.values().map(|refused| refused.says.clone()).collect();
     assert_eq!(dropped, ["prod:admin is issued by breaking the glass and must be asked for alone."]);
     let all = refused(ruling(&rules(), &emergency("prod:admin a:write a:read"), false));
-    assert!(all.says.contains("must be asked for alone") && all.says.ends_with("these alone: a:read a:write"), "{}", all.says);
+    assert!(
+        all.says.contains("must be asked for alone") && all.says.ends_with("these alone: a:read a:write"),
+        "{}",
+        all.says
+    );
 }
 
 #[test]
