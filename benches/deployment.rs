@@ -78,6 +78,8 @@ api_url = "http://{slack}/api"
 team_id = "{TEAM}"
 app_id = "{APP}"
 channel = "{CHANNEL}"
+allow_shared_channels = true
+burst = 1000000
 bot_token = {{ env = "SLACK_BOT_TOKEN" }}
 signing_secrets = [{{ env = "SLACK_SIGNING_SECRET" }}]
 [[hook]]

@@ -59,7 +59,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             memory::measure(&mut report).await.context("memory")?;
         }
         if wanted("start") {
-            start::measure(&mut report).await.context("start")?;
+            Box::pin(start::measure(&mut report)).await.context("start")?;
         }
         anyhow::Ok(())
     })?;

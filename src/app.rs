@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::clock::SharedClock;
 use crate::config::{Config, Loaded};
 use crate::http::{self, Doors};
-use crate::service::{Hook, Service, Settings};
+use crate::service::{Hook, Service, Settings, Workspace};
 use crate::slack::Slack;
 use crate::store::{Store, StoreError};
 use crate::{telemetry, worker};
@@ -62,7 +62,8 @@ pub async fn start(
     let signing_secrets = Arc::new(config.slack.signing_secrets.clone());
     let api_keys = Arc::new(config.api_keys.clone());
     let key = receipts_key(&config);
-    let service = Service::new(settings(config.clone()), policy, store.clone(), slack, clock, &key)
+    let workspace = workspace(&config, slack);
+    let service = Service::new(settings(config.clone()), policy, store.clone(), workspace, clock, &key)
         .with_context(|| "the receipts' key cannot be used")?;
     let (stop, stopped) = watch::channel(false);
     let doors = Doors { service: service.clone(), signing_secrets, api_keys };
@@ -120,6 +121,19 @@ fn receipts_key(config: &Config) -> PathBuf {
     let mut name = config.database.file.clone().into_os_string();
     name.push(".receipts.key");
     PathBuf::from(name)
+}
+
+fn workspace(config: &Config, slack: Slack) -> Workspace {
+    let of = &config.slack;
+    Workspace {
+        app_id: of.app_id.clone(),
+        team_id: of.team_id.to_string(),
+        channel: of.channel.clone(),
+        fallback_channel: of.fallback_channel.clone(),
+        allow_shared_channels: of.allow_shared_channels,
+        burst: of.burst,
+        slack,
+    }
 }
 
 fn settings(config: Config) -> Settings {

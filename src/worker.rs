@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 
 use crate::service::Service;
 
-/// How many loops deliver side by side, so that one channel that hangs does not hold up the others.
-const DELIVERERS: usize = 4;
+/// How many deliveries are under way at the same time, so that channels that hang do not hold up the others.
+const UNDER_WAY_MAX: usize = 64;
 /// The longest sleep: how late something may be noticed that nobody announced.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// The pause after the store did not answer.
@@ -19,24 +19,39 @@ const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 /// Delivers and ends what is due until `stop` says so.
 pub async fn run(service: Service, stop: watch::Receiver<bool>) {
     let mut loops = JoinSet::new();
-    for _ in 0..DELIVERERS {
-        loops.spawn(deliver(service.clone(), stop.clone()));
-    }
+    loops.spawn(deliver(service.clone(), stop.clone()));
     loops.spawn(pass_time(service.clone(), stop.clone()));
     loops.spawn(tidy(service, stop));
     while loops.join_next().await.is_some() {}
 }
 
 async fn deliver(service: Service, mut stop: watch::Receiver<bool>) {
+    let mut under_way = JoinSet::new();
     while !*stop.borrow() {
-        let done = service.deliver().await.unwrap_or_else(|error| {
+        while under_way.try_join_next().is_some() {}
+        let room = UNDER_WAY_MAX - under_way.len();
+        let due = if room == 0 { Ok(Vec::new()) } else { service.due(room).await };
+        let due = due.unwrap_or_else(|error| {
             tracing::error!(%error, "deliveries wait for the store");
-            0
+            Vec::new()
         });
-        if done == 0 {
-            rest(&service, &mut stop).await;
+        let found = !due.is_empty();
+        for one in due {
+            let service = service.clone();
+            under_way.spawn(async move {
+                if let Err(error) = service.deliver_one(one).await {
+                    tracing::error!(%error, "a delivery waits for the store");
+                }
+            });
+        }
+        if !found {
+            tokio::select! {
+                () = rest(&service, &mut stop) => {}
+                Some(_) = under_way.join_next() => {}
+            }
         }
     }
+    while under_way.join_next().await.is_some() {}
 }
 
 async fn pass_time(service: Service, mut stop: watch::Receiver<bool>) {

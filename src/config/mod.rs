@@ -84,12 +84,22 @@ pub struct Slack {
     pub app_id: String,
     /// Where cards go unless a rule says otherwise.
     pub channel: SlackChannelId,
+    /// Where cards go that their channel does not take: the usual channel unless it says otherwise.
+    pub fallback_channel: SlackChannelId,
+    /// Whether cards may be posted to channels that people of other companies read.
+    pub allow_shared_channels: bool,
+    /// How many messages may go to one channel at once, before one a second.
+    pub burst: u32,
     /// The slash command.
     pub command: String,
     /// The bot's token.
     pub bot_token: SecretString,
     /// What Slack signs its calls with; two during a rotation, never none.
     pub signing_secrets: Vec<SecretString>,
+    /// The app-level token: with it Slack's calls come through sockets that this service opens.
+    pub app_token: Option<SecretString>,
+    /// How many sockets are open at once.
+    pub connections: u32,
 }
 
 impl Slack {

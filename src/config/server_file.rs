@@ -17,6 +17,11 @@ const AN_ADDRESS: &str = "how Slack and clients reach this service, like \"https
 const A_DATABASE: &str = "an SQLite file like \"sqlite://countersign.db\"; this version has no other database";
 const SLACK_API: &str = "https://slack.com/api";
 const COMMAND: &str = "/access";
+/// Slack allows "short bursts" beyond one message a second and channel, and does not say how short.
+const BURST: u32 = 5;
+const CONNECTIONS: u32 = 2;
+/// Slack's own limit for one app.
+const CONNECTIONS_MAX: u32 = 10;
 
 /// Reads the text of the file.
 pub(super) fn parse(
@@ -103,13 +108,19 @@ fn slack_of(section: Section<'_>, sources: &Sources<'_>) -> Option<Slack> {
         true => section.read("command", command),
         false => Some(COMMAND.to_owned()),
     };
+    let a_channel = |v: &DeValue<'_>| values::name(v, |t| SlackChannelId::parse(t));
+    let fallback_channel = section.read("fallback_channel", a_channel).or_else(|| channel.clone());
+    let allow_shared_channels = section.read("allow_shared_channels", values::truth).unwrap_or_default();
+    let burst = section.read("burst", |v| values::number(v, 1)).unwrap_or(BURST);
     let bot_token = sources.one(&section, "bot_token");
-    section.missing("signing_secrets", "a list of secrets, two during a rotation");
-    let signing_secrets = sources.several(&section, "signing_secrets");
-    if section.has("app_token") {
-        let allowed = "no app_token: Socket Mode is not available yet, Slack calls over HTTP";
-        section.wrong("app_token", "an app-level token", allowed);
+    let app_token = if section.has("app_token") { sources.one(&section, "app_token") } else { None };
+    let connections = section.read("connections", connections).unwrap_or(CONNECTIONS);
+    // Through sockets nothing is signed: Slack is whoever answers at its own address.
+    if !section.has("app_token") {
+        section.missing("signing_secrets", "a list of secrets, two during a rotation, or an app_token");
     }
+    let signing_secrets = sources.several(&section, "signing_secrets");
+    let signing_secrets = if section.has("signing_secrets") { signing_secrets } else { Some(Vec::new()) };
     section.done();
     Some(Slack {
         api_url: api_url?,
@@ -119,7 +130,18 @@ fn slack_of(section: Section<'_>, sources: &Sources<'_>) -> Option<Slack> {
         command: command?,
         bot_token: bot_token?,
         signing_secrets: signing_secrets?,
+        fallback_channel: fallback_channel?,
+        allow_shared_channels,
+        burst,
+        app_token,
+        connections,
     })
+}
+
+/// Slack closes a socket now and then; one of two is always open.
+fn connections(value: &DeValue<'_>) -> Result<u32, String> {
+    let fits = values::number(value, 1).ok().filter(|number| *number <= CONNECTIONS_MAX);
+    fits.ok_or_else(|| format!("a whole number from 1 to {CONNECTIONS_MAX}"))
 }
 
 /// The bot's token goes there: in the clear only where nobody else can listen.

@@ -160,7 +160,7 @@ fn every_mistake_in_how_it_runs_is_told_with_its_key_and_what_is_allowed() {
         (
             "command =",
             "app_token = { env = \"SLACK_APP_TOKEN\" }\ncommand =",
-            "slack.app_token: found an app-level token; allowed: no app_token: Socket Mode is not available yet",
+            "slack.app_token: found no environment variable SLACK_APP_TOKEN; allowed: at least 16 characters",
         ),
         (
             "{ env = \"SLACK_BOT_TOKEN\" }",

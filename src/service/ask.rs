@@ -301,7 +301,7 @@ impl Service {
 
     /// A step of an access request as one commit.
     pub(super) fn commit_of(&self, request: Change<AccessRequest>, step: &Step) -> Commit {
-        let deliveries = self.deliveries(&step.next, &step.effects);
+        let deliveries = self.deliveries(&step.next, &step.effects, Some(&step.audit));
         Commit {
             request: Some(request),
             grant: step.grant.clone().map(Change::New),

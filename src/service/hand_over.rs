@@ -101,7 +101,7 @@ impl Service {
         };
         let (true, Some(id)) = (last_use, grant.request()) else { return Ok(Vec::new()) };
         let request = self.0.store.request(id).await?;
-        Ok(request.map(|request| self.deliveries(&request, &[Effect::RefreshCards])).unwrap_or_default())
+        Ok(request.map(|request| self.deliveries(&request, &[Effect::RefreshCards], None)).unwrap_or_default())
     }
 
     /// At the first hand-over: would the people who approved still be enough, under the current policy?

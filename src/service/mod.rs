@@ -10,12 +10,15 @@ mod deliver;
 mod hand_over;
 mod observe;
 mod operate;
+mod pace;
+mod perform;
 mod receipts;
 mod reload;
 mod remind;
 mod repeats;
 mod time;
 mod waiters;
+mod workspaces;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,6 +32,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::SharedClock;
 use crate::domain::Timestamp;
+use crate::domain::access_request::{AccessRequest, Effect};
+use crate::domain::audit::{AuditEntry, Kind};
 use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::policy::{Mode, Policy};
@@ -39,8 +44,10 @@ use crate::store::{Delivery, Store};
 
 pub use ask::Call;
 pub use click::FormAnswer;
+pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
 pub use waiters::HELD_MAX;
+pub use workspaces::Workspace;
 
 /// What callers of the service see of the store: how a call is named, and what went wrong.
 pub use crate::store::{HookCall, StoreError};
@@ -109,7 +116,7 @@ struct Inner {
     draining: watch::Sender<bool>,
     refusals: click::Refusals,
     slack_fails: AtomicBool,
-    lanes: deliver::Pauses,
+    places: workspaces::Places,
     probed: tokio::sync::Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
@@ -140,12 +147,14 @@ impl Service {
         settings: Settings,
         policy: Policy,
         store: Store,
-        slack: Slack,
+        workspace: Workspace,
         clock: SharedClock,
         receipts_key: &Path,
     ) -> anyhow::Result<Self> {
         let latest = AtomicI64::new(store.latest().timestamp_millis());
-        let people = People::new(slack.clone());
+        let first = workspaces::Place::new(workspace);
+        let (slack, people) = (first.workspace.slack.clone(), first.people.clone());
+        let places = workspaces::Places { first, others: Vec::new() };
         Ok(Self(Arc::new(Inner {
             settings,
             store,
@@ -162,7 +171,7 @@ impl Service {
             draining: watch::Sender::new(false),
             refusals: click::Refusals::default(),
             slack_fails: AtomicBool::new(false),
-            lanes: deliver::Pauses::default(),
+            places,
             probed: tokio::sync::Mutex::new(None),
         })))
     }
@@ -244,7 +253,7 @@ impl Service {
     }
 
     /// The channels of an access request's cards.
-    fn channels(&self, request: &crate::domain::access_request::AccessRequest) -> Vec<String> {
+    fn channels(&self, request: &AccessRequest) -> Vec<String> {
         if request.question.channels.is_empty() {
             vec![self.0.settings.channel.to_string()]
         } else {
@@ -252,36 +261,59 @@ impl Service {
         }
     }
 
-    /// Effects as outbox rows.
+    /// What is to be told about a step of an access request or its grant: its effects, and in the thread what happened.
     fn deliveries(
         &self,
-        request: &crate::domain::access_request::AccessRequest,
-        effects: &[crate::domain::access_request::Effect],
+        request: &AccessRequest,
+        effects: &[Effect],
+        audit: Option<&AuditEntry>,
     ) -> Vec<(RequestId, Delivery)> {
-        use crate::domain::access_request::Effect;
+        let channels = self.channels(request);
         let mut all = Vec::new();
+        let each = |one: &dyn Fn(String) -> Delivery| channels.iter().cloned().map(one).collect::<Vec<_>>();
         for effect in effects {
             match effect {
-                Effect::PostCards => {
-                    all.extend(self.channels(request).into_iter().map(|channel| Delivery::PostCard { channel }))
-                }
-                Effect::RefreshCards => {
-                    all.extend(self.channels(request).into_iter().map(|channel| Delivery::RefreshCards { channel }));
-                }
+                Effect::PostCards => all.extend(each(&|channel| Delivery::PostCard { channel })),
+                Effect::RefreshCards => all.extend(each(&|channel| Delivery::RefreshCards { channel })),
                 Effect::Remind { number } => {
-                    let number = *number;
-                    let each = |channel| Delivery::Remind { channel, number };
-                    all.extend(self.channels(request).into_iter().map(each));
+                    all.extend(each(&|channel| Delivery::Remind { channel, number: *number }));
                 }
                 Effect::TellRequester => all.push(Delivery::TellRequester),
-                Effect::NoteInThread { text } => all.extend(
-                    self.channels(request)
-                        .into_iter()
-                        .map(|channel| Delivery::NoteInThread { channel, text: text.clone() }),
-                ),
+                Effect::NoteInThread { text } => {
+                    all.extend(each(&|channel| Delivery::NoteInThread { channel, text: text.clone() }));
+                }
             }
         }
+        if let Some(audit) = audit.filter(|audit| is_told_in_the_thread(audit.kind)) {
+            let (what, by, at) = (audit.kind, &audit.actor, audit.at);
+            all.extend(each(&|channel| Delivery::TellThread { channel, what, by: by.clone(), at }));
+        }
         all.into_iter().map(|delivery| (request.id.clone(), delivery)).collect()
+    }
+}
+
+/// Whether the thread of a card says that this happened.
+fn is_told_in_the_thread(kind: Kind) -> bool {
+    match kind {
+        Kind::RequestOpened
+        | Kind::VoteRecorded
+        | Kind::RequestApproved
+        | Kind::RequestDenied
+        | Kind::RequestExpired
+        | Kind::RequestCancelled
+        | Kind::GrantRevoked
+        | Kind::GrantEnded => true,
+        // What differs in a retry is noted in its own words; the others are nobody's business there.
+        Kind::RequestJoined
+        | Kind::RequestReminded
+        | Kind::Observed
+        | Kind::PolicyReloaded
+        | Kind::PolicyRefused
+        | Kind::TokenRefused
+        | Kind::TokenIssued
+        | Kind::GrantAllowed
+        | Kind::ClickRefused
+        | Kind::DeliveryFailed => false,
     }
 }
 

@@ -178,7 +178,8 @@ impl Service {
         if by_itself {
             step.cooldowns.clear();
         }
-        let deliveries = request.map(|request| self.deliveries(request, &step.effects)).unwrap_or_default();
+        let deliveries =
+            request.map(|request| self.deliveries(request, &step.effects, Some(&step.audit))).unwrap_or_default();
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),
             cooldowns: step.cooldowns,
@@ -287,7 +288,8 @@ impl Service {
         let dead = self.0.store.outbox_counts().await.map(|(_, dead)| dead).unwrap_or(0);
         let slack = self.0.slack_fails.load(Ordering::Relaxed).then_some("slack");
         let policy = self.0.policy_refused.load(Ordering::Relaxed).then_some("policy");
-        slack.into_iter().chain((dead > 0).then_some("dead_letters")).chain(policy).collect()
+        let token = self.places().any(|place| place.why_paused().is_some()).then_some("slack_token");
+        slack.into_iter().chain(token).chain((dead > 0).then_some("dead_letters")).chain(policy).collect()
     }
 
     /// Brings the gauges up to date.

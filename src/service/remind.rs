@@ -1,34 +1,21 @@
 //! Nobody has decided yet: those who were asked, or others, are told in the card's thread.
 
-use super::deliver::Delivered;
-use super::{Error, Service};
+use super::Service;
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Status};
 use crate::domain::ids::SetName;
-use crate::slack::reminders;
+use crate::slack::{Message, reminders};
 
 impl Service {
-    /// Replies beneath each card of a channel. Once somebody has decided there is nobody to remind.
-    pub(super) async fn remind(
-        &self,
-        request: &AccessRequest,
-        channel: &str,
-        number: u32,
-        now: Timestamp,
-    ) -> Result<Delivered, Error> {
-        let reminder = usize::try_from(number).ok().and_then(|number| request.question.reminders.get(number));
-        let (Some(reminder), Status::Pending) = (reminder, request.status(now)) else {
-            return Ok(Delivered::Unneeded);
-        };
+    /// The reply beneath a card. Once somebody has decided there is nobody to remind.
+    pub(super) fn reminder(&self, request: &AccessRequest, number: u32, now: Timestamp) -> Option<Message> {
+        let reminder = request.question.reminders.get(usize::try_from(number).ok()?)?;
+        if request.status(now) != Status::Pending {
+            return None;
+        }
         let told = if reminder.to.is_empty() { self.notified(request) } else { reminder.to.clone() };
         let told = self.mentions(&told);
-        let message = self.with_facts(request, None, "", |facts| reminders::reminder(facts, reminder, &told));
-        for card in self.cards_in(request, channel).await? {
-            if let Err(error) = self.0.slack.post(card.channel.as_str(), &message, Some(&card.ts)).await {
-                return Ok(Delivered::Failed(error));
-            }
-        }
-        Ok(Delivered::Unneeded)
+        Some(self.with_facts(request, None, "", |facts| reminders::reminder(facts, reminder, &told)))
     }
 
     /// Whom a card tells: the sets that the rules name for it, else those who are asked.

@@ -44,6 +44,10 @@ impl Service {
     /// When the store does not answer.
     pub async fn next_due_at(&self) -> Result<Option<Timestamp>, Error> {
         let (ends, delivery) = (self.0.store.next_due_at().await?, self.0.store.next_delivery_at().await?);
+        let now = self.now();
+        // What is due and does not go out waits for its turn.
+        let turn = || self.places().filter_map(|place| place.pace.opens_at(now)).min();
+        let delivery = delivery.map(|at| if at > now { at } else { turn().unwrap_or(at) });
         Ok(ends.into_iter().chain(delivery).min())
     }
 
@@ -63,7 +67,10 @@ impl Service {
             Some(id) => self.0.store.request(id).await?,
             None => None,
         };
-        let deliveries = request.as_ref().map(|request| self.deliveries(request, &step.effects)).unwrap_or_default();
+        let deliveries = request
+            .as_ref()
+            .map(|request| self.deliveries(request, &step.effects, Some(&step.audit)))
+            .unwrap_or_default();
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),
             audit: vec![step.audit],

@@ -12,7 +12,7 @@ use super::forms::{deny_form, details_view, stale_view};
 use super::lint::{check, check_view, readable, tokens};
 use crate::clock::Timestamp;
 use crate::domain::access_request::{
-    AccessRequest, Ballot, Choice, Event, MessageRef, ServerAbilities, State as RequestState,
+    AccessRequest, Ballot, Choice, Event, MessageRef, Proof, ServerAbilities, State as RequestState,
 };
 use crate::domain::audit::Actor;
 use crate::domain::grant::Grant;
@@ -126,6 +126,7 @@ fn ballot(who: &str, set: &str, choice: Choice) -> Event {
             groups: BTreeSet::new(),
             learnt_at: at(0),
         },
+        proof: Proof::Click,
         choice,
         shown_version: 1,
         message: MessageRef { channel: SlackChannelId::parse("C0PAY").unwrap(), ts: "1.2".to_owned() },

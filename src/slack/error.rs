@@ -38,6 +38,32 @@ impl SlackError {
             Self::Temporary(why) | Self::OutcomeUnknown(why) | Self::Permanent(why) => why,
         }
     }
+
+    /// What is wrong, where trying again will not help.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::RateLimited { .. } | Self::Temporary(_) | Self::OutcomeUnknown(_) => None,
+            Self::Permanent(code) => Some(match kind_of(code) {
+                Kind::Never(fault) => fault,
+                Kind::NotDone | Kind::MayBeDone => Fault::Other,
+            }),
+        }
+    }
+}
+
+/// What is wrong where trying again will not help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The app or its token: nothing can be said in this workspace until somebody mends that.
+    Token,
+    /// The conversation: it is not there any more, or may not be written to.
+    Place,
+    /// The message that was to be changed or answered is gone.
+    Message,
+    /// What was sent can never be accepted: something plainer may be.
+    Content,
+    /// Anything else.
+    Other,
 }
 
 /// What one of Slack's error codes says.
@@ -45,7 +71,7 @@ impl SlackError {
 enum Kind {
     NotDone,
     MayBeDone,
-    Never,
+    Never(Fault),
 }
 
 /// The table. A code that is not in it is tried again with backoff and ends as a dead letter: a new code
@@ -59,27 +85,26 @@ fn kind_of(code: &str) -> Kind {
         "channel_not_found"
         | "not_in_channel"
         | "is_archived"
-        | "message_not_found"
-        | "thread_not_found"
         | "user_not_in_channel"
         | "user_not_found"
         | "users_not_found"
         | "user_not_visible"
         | "user_disabled"
-        | "no_such_subteam"
-        | "subteam_not_found"
-        | "subteam_disabled"
         | "messages_tab_disabled"
         | "cannot_dm_bot"
-        | "cant_update_message"
-        | "edit_window_closed"
         | "restricted_action"
         | "restricted_action_read_only_channel"
         | "restricted_action_thread_only_channel"
         | "restricted_action_non_threadable_channel"
         | "restricted_action_thread_locked"
         | "channel_type_not_supported"
-        | "team_not_found" => Kind::Never,
+        | "externally_shared"
+        | "sharing_unknown"
+        | "team_not_found" => Kind::Never(Fault::Place),
+        "message_not_found" | "thread_not_found" | "cant_update_message" | "edit_window_closed" => {
+            Kind::Never(Fault::Message)
+        }
+        "no_such_subteam" | "subteam_not_found" | "subteam_disabled" => Kind::Never(Fault::Other),
         // What was sent can never be accepted.
         "msg_too_long"
         | "msg_blocks_too_long"
@@ -91,18 +116,19 @@ fn kind_of(code: &str) -> Kind {
         | "invalid_charset"
         | "invalid_json"
         | "json_not_object"
-        | "invalid_post_type"
-        | "missing_post_type"
         | "invalid_metadata_format"
         | "invalid_metadata_schema"
         | "metadata_too_large"
+        | "view_too_large" => Kind::Never(Fault::Content),
+        "invalid_post_type"
+        | "missing_post_type"
         | "metadata_must_be_sent_from_app"
-        | "view_too_large"
         | "duplicate_external_id"
         | "invalid_arg_name"
+        | "missing_args"
         | "unknown_method"
         | "method_deprecated"
-        | "deprecated_endpoint" => Kind::Never,
+        | "deprecated_endpoint" => Kind::Never(Fault::Other),
         // A dialog may be opened within three seconds of a click, once.
         "expired_trigger_id"
         | "trigger_expired"
@@ -110,24 +136,21 @@ fn kind_of(code: &str) -> Kind {
         | "exchanged_trigger_id"
         | "invalid_trigger_id"
         | "invalid_trigger"
-        | "push_limit_reached" => Kind::Never,
-        // The app or its token may not.
+        | "push_limit_reached" => Kind::Never(Fault::Other),
+        // The app or its token may do nothing at all.
         "invalid_auth"
         | "not_authed"
         | "account_inactive"
         | "token_revoked"
         | "token_expired"
-        | "missing_scope"
-        | "missing_args"
-        | "no_permission"
-        | "access_denied"
         | "not_allowed_token_type"
         | "org_login_required"
         | "enterprise_is_restricted"
         | "ekm_access_denied"
         | "team_access_not_granted"
-        | "two_factor_setup_required"
-        | "is_bot" => Kind::Never,
+        | "two_factor_setup_required" => Kind::Never(Fault::Token),
+        // It may not do this.
+        "missing_scope" | "no_permission" | "access_denied" | "is_bot" => Kind::Never(Fault::Other),
         _ => Kind::NotDone,
     }
 }
@@ -141,7 +164,7 @@ impl From<SlackClientError> for SlackError {
             SlackClientError::ApiError(api) => match kind_of(&api.code) {
                 Kind::NotDone => Self::Temporary(api.code),
                 Kind::MayBeDone => Self::OutcomeUnknown(api.code),
-                Kind::Never => Self::Permanent(api.code),
+                Kind::Never(_) => Self::Permanent(api.code),
             },
             // A gateway in between may have passed the call on before it gave up.
             SlackClientError::HttpError(http) if http.status_code.is_server_error() => {

@@ -14,9 +14,12 @@ mod inbound;
 mod parts;
 
 pub mod cards;
+pub mod channels;
 pub mod click;
 pub mod forms;
+pub mod notes;
 pub mod people;
+pub mod plain;
 pub mod reminders;
 pub mod signature;
 pub mod text;
@@ -46,7 +49,7 @@ use crate::domain::access_request::MessageRef;
 use crate::domain::ids::{SlackChannelId, SlackGroupId, SlackUserId};
 
 use connector::Http;
-pub use error::{RETRY_AFTER_MAX, SlackError};
+pub use error::{Fault, RETRY_AFTER_MAX, SlackError};
 
 /// How long calls to Slack may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,6 +248,21 @@ impl Slack {
         self.write::<_, Done>(&self.0.interactive, "views.open", &call).await.map(|_| ())
     }
 
+    /// Where a socket for inbound messages may be opened, once, with the app-level token.
+    ///
+    /// # Errors
+    /// [`SlackError`].
+    pub async fn open_connection(&self, app_token: &SecretString) -> Result<url::Url, SlackError> {
+        #[derive(Deserialize)]
+        struct Opened {
+            url: url::Url,
+        }
+        let token = SlackApiToken::new(SlackApiTokenValue(app_token.expose_secret().to_owned()));
+        let session = self.0.patient.open_session(&token);
+        let opened = session.http_session_api.http_post("apps.connections.open", &json!({}), None).await;
+        opened.map(|opened: Opened| opened.url).map_err(SlackError::from)
+    }
+
     /// What Slack says of an account.
     ///
     /// # Errors
@@ -254,7 +272,7 @@ impl Slack {
         struct Info {
             user: Account,
         }
-        self.read("users.info", "user", user.as_str()).await.map(|info: Info| info.user)
+        self.read("users.info", &[("user", user.as_str())]).await.map(|info: Info| info.user)
     }
 
     /// The one active account with this address, if there is one.
@@ -266,7 +284,7 @@ impl Slack {
         struct Found {
             user: Account,
         }
-        match self.read("users.lookupByEmail", "email", email).await {
+        match self.read("users.lookupByEmail", &[("email", email)]).await {
             Ok(Found { user }) => Ok(user.id),
             Err(SlackError::Permanent(code)) if code == "users_not_found" => Ok(None),
             Err(other) => Err(other),
@@ -282,7 +300,7 @@ impl Slack {
         struct Members {
             users: Vec<String>,
         }
-        let Members { users } = self.read("usergroups.users.list", "usergroup", group.as_str()).await?;
+        let Members { users } = self.read("usergroups.users.list", &[("usergroup", group.as_str())]).await?;
         // An id that is none can click nothing, so it is no member worth knowing.
         Ok(users.into_iter().filter_map(|id| SlackUserId::parse(id).ok()).collect())
     }
@@ -296,12 +314,13 @@ impl Slack {
         session.http_session_api.http_post(method, body, None).await.map_err(SlackError::from)
     }
 
-    async fn read<RS>(&self, method: &str, name: &str, value: &str) -> Result<RS, SlackError>
+    async fn read<RS>(&self, method: &str, with: &[(&str, &str)]) -> Result<RS, SlackError>
     where
         RS: DeserializeOwned + Send,
     {
         let session = self.0.interactive.open_session(&self.0.token);
-        session.http_session_api.http_get(method, &[(name, Some(value))], None).await.map_err(SlackError::from)
+        let with: Vec<(&str, Option<&str>)> = with.iter().map(|(name, value)| (*name, Some(*value))).collect();
+        session.http_session_api.http_get(method, &with, None).await.map_err(SlackError::from)
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Commit {
     pub give_up: Option<(i64, String, String)>,
     /// A card that Slack has: about which access request, and where.
     pub card: Option<(RequestId, MessageRef)>,
+    /// Cards that Slack has no more.
+    pub gone: Vec<MessageRef>,
 }
 
 /// How a commit went.
@@ -174,6 +176,13 @@ async fn write_states(conn: &mut SqliteConnection, commit: &Commit, now: Timesta
 async fn write_marks(conn: &mut SqliteConnection, commit: &Commit, now: Timestamp) -> Result<(), StoreError> {
     if let Some((hash, message)) = &commit.bind {
         bind_button(conn, hash, message).await?;
+    }
+    for message in &commit.gone {
+        sqlx::query("DELETE FROM cards WHERE channel = $1 AND ts = $2")
+            .bind(message.channel.as_str())
+            .bind(&message.ts)
+            .execute(&mut *conn)
+            .await?;
     }
     if let Some((request, message)) = &commit.card {
         sqlx::query(

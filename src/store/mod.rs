@@ -32,7 +32,7 @@ pub use commit::{Change, Commit, Outcome};
 pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
 pub use observed::observations;
-pub use outbox::{Claimed, DeadLetter, Delivery};
+pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};
 
 use crate::domain::Timestamp;

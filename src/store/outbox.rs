@@ -1,15 +1,16 @@
 //! The outbox: what is to be told outside, committed with the state that it speaks of.
 //!
 //! Of one lane (a channel, or a requester) a single row is under way at any time, so a kill leaves at
-//! most one message of it whose fate is not known, and Slack's limit per channel holds. Rows of one access request
-//! in one lane go out strictly in order. A row is claimed with a lease; finishing it needs that lease, so a worker
-//! that was too slow cannot undo its successor's work.
+//! most one message of it whose fate is not known. New cards and edits go before notes; of one access request in one
+//! lane nothing overtakes its card, and rows of one class keep their order. A row is claimed with a lease; finishing
+//! it needs that lease, so a worker that was too slow cannot undo its successor's work.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, SqliteConnection};
 
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
+use crate::domain::audit::{Actor, Kind};
 use crate::domain::ids::RequestId;
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
@@ -42,17 +43,72 @@ pub enum Delivery {
         /// What.
         text: String,
     },
+    /// Say in the thread of the card what happened.
+    TellThread {
+        /// The channel.
+        channel: String,
+        /// What happened.
+        what: Kind,
+        /// Who did it.
+        by: Actor,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What kind of call to Slack a delivery is: each has budgets of its own there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A new message in a channel.
+    Post,
+    /// A change of a message.
+    Edit,
+    /// A reply in a thread.
+    Note,
+    /// A message to one person.
+    Direct,
+}
+
+impl Class {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Edit => "edit",
+            Self::Note => "note",
+            Self::Direct => "direct",
+        }
+    }
+
+    /// Smaller goes first.
+    fn urgency(self) -> i64 {
+        match self {
+            Self::Post | Self::Edit => 0,
+            Self::Note | Self::Direct => 1,
+        }
+    }
 }
 
 impl Delivery {
-    /// Its lane, a channel or a requester: deliveries of one lane do not overtake one another, and wait together.
+    /// Its lane, a channel or a requester: of one lane a single delivery is under way.
     fn lane<'a>(&'a self, request: &'a RequestId) -> &'a str {
         match self {
             Self::PostCard { channel }
             | Self::RefreshCards { channel }
             | Self::Remind { channel, .. }
-            | Self::NoteInThread { channel, .. } => channel,
+            | Self::NoteInThread { channel, .. }
+            | Self::TellThread { channel, .. } => channel,
             Self::TellRequester => request.as_str(),
+        }
+    }
+
+    /// What kind of call it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::PostCard { .. } => Class::Post,
+            Self::RefreshCards { .. } => Class::Edit,
+            Self::Remind { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
+            Self::TellRequester => Class::Direct,
         }
     }
 }
@@ -70,8 +126,23 @@ pub struct Claimed {
     pub delivery: Delivery,
     /// How often it was tried before.
     pub attempts: u32,
+    /// Whether an earlier attempt may have been done: its answer never came.
+    pub unsure: bool,
+    /// When it was written.
+    pub created_at: Timestamp,
     /// The proof of holding it.
     pub lease: String,
+}
+
+/// What became of an attempt that is to be made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nothing was sent: somebody has to wait.
+    NotMade,
+    /// It was not done.
+    Failed,
+    /// It may have been done.
+    Unknown,
 }
 
 /// A row that will not be tried again, for operators.
@@ -97,20 +168,25 @@ pub(super) async fn insert(
     delivery: &Delivery,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let class = delivery.class();
     sqlx::query(
-        "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at) VALUES ($1, $2, $3, 'ready', $4, $4)",
+        "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at, class, urgency)
+         VALUES ($1, $2, $3, 'ready', $4, $4, $5, $6)",
     )
     .bind(delivery.lane(request))
     .bind(request.as_str())
     .bind(rows::json(delivery)?)
     .bind(now.timestamp_millis())
+    .bind(class.as_str())
+    .bind(class.urgency())
     .execute(conn)
     .await?;
     Ok(())
 }
 
 impl Store {
-    /// Takes the next due row of each lane of which none is under way, at most `most`, for `lease_seconds`.
+    /// Takes the most urgent due row of each lane of which none is under way, at most `most`, for `lease_seconds`.
+    /// What is `closed`, written `lane/class`, is left alone.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -119,9 +195,11 @@ impl Store {
         most: u32,
         lease: String,
         lease_seconds: i64,
+        closed: &[String],
         now: Timestamp,
     ) -> Result<Vec<Claimed>, StoreError> {
         let at = now.timestamp_millis();
+        let closed = rows::json(&closed)?;
         let mut claimed = self
             .write(move |w| {
                 Box::pin(async move {
@@ -132,24 +210,28 @@ impl Store {
                              AND held.lease_until > $3)),
                          next AS (SELECT (SELECT o.id FROM outbox AS o
                              WHERE o.state = 'ready' AND o.lane = free.lane AND o.not_before <= $3
+                               AND o.lane || '/' || o.class NOT IN (SELECT value FROM json_each($5))
                                AND NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.state = 'ready'
-                                 AND earlier.request_id = o.request_id AND earlier.lane = o.lane AND earlier.id < o.id)
-                             ORDER BY o.id LIMIT 1) AS id FROM free)
-                         UPDATE outbox SET lease_until = $1, lease = $2 WHERE id IN (
-                           SELECT id FROM next WHERE id IS NOT NULL ORDER BY id LIMIT $4)
-                         RETURNING id, lane, request_id, body, attempts",
+                                 AND earlier.request_id = o.request_id AND earlier.lane = o.lane AND earlier.id < o.id
+                                 AND earlier.class IN ('post', o.class))
+                             ORDER BY o.urgency, o.id LIMIT 1) AS id FROM free)
+                         UPDATE outbox SET lease_until = $1, lease = $2, unsure = max(unsure, lease IS NOT NULL)
+                         WHERE id IN (
+                           SELECT o.id FROM next JOIN outbox AS o ON o.id = next.id ORDER BY o.urgency, o.id LIMIT $4)
+                         RETURNING id, lane, request_id, body, attempts, unsure, created_at",
                     )
                     .bind(at + lease_seconds * 1_000)
                     .bind(&lease)
                     .bind(at)
                     .bind(i64::from(most))
+                    .bind(closed)
                     .fetch_all(&mut w.conn)
                     .await?;
                     found.iter().map(|row| read(row, &lease)).collect::<Result<Vec<_>, _>>()
                 })
             })
             .await?;
-        claimed.sort_by_key(|row| row.id);
+        claimed.sort_by_key(|row| (row.delivery.class().urgency(), row.id));
         Ok(claimed)
     }
 
@@ -160,20 +242,26 @@ impl Store {
     pub async fn try_again(
         &self,
         row: &Claimed,
-        counts: bool,
+        attempt: Attempt,
         error: String,
         not_before: Timestamp,
     ) -> Result<(), StoreError> {
         let (id, lease, at) = (row.id, row.lease.clone(), not_before.timestamp_millis());
+        let (counts, unsure) = match attempt {
+            Attempt::NotMade => (0, 0),
+            Attempt::Failed => (1, 0),
+            Attempt::Unknown => (1, 1),
+        };
         self.write(move |w| {
             Box::pin(async move {
                 sqlx::query(
                     "UPDATE outbox SET lease_until = 0, lease = NULL, not_before = $1, last_error = $2,
-                       attempts = attempts + $3 WHERE id = $4 AND lease = $5",
+                       attempts = attempts + $3, unsure = max(unsure, $4) WHERE id = $5 AND lease = $6",
                 )
                 .bind(at)
                 .bind(error)
-                .bind(i64::from(counts))
+                .bind(counts)
+                .bind(unsure)
                 .bind(id)
                 .bind(lease)
                 .execute(&mut w.conn)
@@ -192,9 +280,11 @@ impl Store {
         // What stands behind another row of its access request is not due before that one, and nothing of a lane
         // is due while a row of it is under way.
         let row = sqlx::query(
-            "WITH heads AS (SELECT lane, min(id), not_before, lease_until FROM outbox WHERE state = 'ready'
-               GROUP BY request_id, lane),
-             lanes AS (SELECT min(not_before) AS due, max(lease_until) AS held FROM heads GROUP BY lane)
+            "WITH waiting AS (SELECT o.lane, o.lease_until, max(o.not_before, coalesce((
+                 SELECT max(earlier.not_before) FROM outbox AS earlier WHERE earlier.state = 'ready'
+                   AND earlier.request_id = o.request_id AND earlier.lane = o.lane AND earlier.id < o.id
+                   AND earlier.class IN ('post', o.class)), 0)) AS due FROM outbox AS o WHERE o.state = 'ready'),
+             lanes AS (SELECT min(due) AS due, max(lease_until) AS held FROM waiting GROUP BY lane)
              SELECT min(max(due, held)) AS at FROM lanes",
         )
         .fetch_one(self.readers())
@@ -252,6 +342,8 @@ fn read(row: &sqlx::sqlite::SqliteRow, lease: &str) -> Result<Claimed, StoreErro
         request_id: RequestId::parse(request).map_err(|e| StoreError::inconsistent("outbox", &id.to_string(), &e))?,
         delivery: rows::parse("outbox", &id.to_string(), row.try_get("body")?)?,
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        unsure: row.try_get::<i64, _>("unsure")? != 0,
+        created_at: rows::time("outbox", &id.to_string(), row.try_get("created_at")?)?,
         lease: lease.to_owned(),
     })
 }

@@ -55,8 +55,10 @@ pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
     check_version(&mut writer).await?;
     MIGRATIONS.run(&mut writer).await.map_err(|e| StoreError::Unusable(format!("its migrations do not fit: {e}")))?;
     let was_unclean = mark_in_use(&mut writer).await?;
-    // Whoever held these rows is gone: this is the only process.
-    sqlx::query("UPDATE outbox SET lease_until = 0, lease = NULL WHERE lease IS NOT NULL").execute(&mut writer).await?;
+    // Whoever held these rows is gone: this is the only process. Whether Slack did what they ask is not known.
+    sqlx::query("UPDATE outbox SET lease_until = 0, lease = NULL, unsure = 1 WHERE lease IS NOT NULL")
+        .execute(&mut writer)
+        .await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .min_connections(1)

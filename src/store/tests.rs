@@ -231,7 +231,7 @@ async fn deliveries_of_one_lane_and_request_go_out_in_order_and_only_with_the_le
         (one.id.clone(), Delivery::TellRequester),
     ];
     world.commit(commit).await.unwrap();
-    let claim = |lease: &str, seconds| world.store.claim(10, lease.to_owned(), 30, after(start(), seconds));
+    let claim = |lease: &str, seconds| world.store.claim(10, lease.to_owned(), 30, &[], after(start(), seconds));
     let first = claim("one", 0).await.unwrap();
     let kinds: Vec<_> = first.iter().map(|row| row.delivery.clone()).collect();
     assert_eq!(kinds, [Delivery::PostCard { channel: channel() }, Delivery::TellRequester]);

@@ -43,6 +43,8 @@ api_url = "{{standin}}/api"
 team_id = "T0ACME"
 app_id = "A0COUNTERSIGN"
 channel = "C0APPROVALS"
+allow_shared_channels = true
+burst = 1000
 bot_token = { env = "CRASH_BOT_TOKEN" }
 signing_secrets = [{ env = "CRASH_SIGNING_SECRET" }]
 [[hook]]

@@ -112,6 +112,8 @@ api_url = "http://{page}/api"
 team_id = "T0ACME"
 app_id = "A0COUNTERSIGN"
 channel = "C0APPROVALS"
+allow_shared_channels = true
+burst = 1000
 bot_token = {{ env = "BOT_TOKEN" }}
 signing_secrets = [{{ env = "SIGNING_SECRET" }}]
 [[hook]]

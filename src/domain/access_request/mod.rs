@@ -19,10 +19,12 @@ use super::token_request::TokenRequest;
 
 mod cooldown;
 mod life;
+mod proof;
 mod reminding;
 mod vote;
 
 pub use cooldown::{Cooldown, audiences};
+pub use proof::{Proof, StepUp};
 pub use reminding::Repeats;
 pub use vote::{counts_for, would_meet};
 
@@ -154,6 +156,9 @@ pub struct Vote {
     pub message: MessageRef,
     /// The policy at that moment.
     pub policy: PolicyVersion,
+    /// What showed that it was the approver.
+    #[serde(default)]
+    pub proof: Proof,
 }
 
 /// A message in Slack.
@@ -172,6 +177,8 @@ pub struct Ballot {
     pub voter: Voter,
     /// For what.
     pub choice: Choice,
+    /// What shows that it was this person.
+    pub proof: Proof,
     /// The version that the clicked button was made for.
     pub shown_version: u32,
     /// The message that was clicked.
@@ -269,6 +276,9 @@ pub enum Refusal {
     /// The person's approval is recorded already.
     #[error("your approval is already recorded")]
     AlreadyVoted,
+    /// The approval came without what the rule's ceremony demands.
+    #[error("this request needs a stronger ceremony than that")]
+    CeremonyMissing,
     /// There is nothing to do.
     #[error("nothing has changed")]
     Nothing,

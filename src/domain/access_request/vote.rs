@@ -49,6 +49,7 @@ impl AccessRequest {
         match &ballot.choice {
             Choice::Deny { reason, cooldown } => Ok(self.deny(&ballot, reason, *cooldown, now)),
             Choice::Approve if self.has_voted(&ballot.voter) => Err(Refusal::AlreadyVoted),
+            Choice::Approve if !ballot.proof.satisfies(self.question.ceremony) => Err(Refusal::CeremonyMissing),
             Choice::Approve => Ok(self.approve(ballot, counts_for, now)),
         }
     }
@@ -64,11 +65,13 @@ impl AccessRequest {
 
     fn approve(&self, ballot: Ballot, counts_for: Vec<usize>, now: Timestamp) -> Step {
         let actor = Actor::Person(ballot.voter.slack.clone(), Some(ballot.voter.principal.clone()));
-        let detail =
-            json!({ "shown_version": ballot.shown_version, "message": ballot.message, "policy": ballot.policy });
-        let Ballot { voter, shown_version, message, policy, grant_id, choice: _ } = ballot;
+        let detail = json!({
+            "shown_version": ballot.shown_version, "message": ballot.message, "policy": ballot.policy,
+            "proof": ballot.proof,
+        });
+        let Ballot { voter, shown_version, message, policy, grant_id, proof, choice: _ } = ballot;
         let mut next = self.clone();
-        next.votes.push(Vote { voter, counts_for, at: now, shown_version, message, policy });
+        next.votes.push(Vote { voter, counts_for, at: now, shown_version, message, policy, proof });
         if !quorum::met(&self.question.requirements, &next.counted()) {
             let summary = format!("{actor} approved; more people must");
             let audit = next.entry(Kind::VoteRecorded, actor, summary, detail, now);

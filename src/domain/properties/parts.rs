@@ -11,7 +11,7 @@ use super::model::parties;
 use super::people::{self, Approval};
 use super::world::{self, CAST, Plan, Wish};
 use super::{small, speak};
-use crate::domain::access_request::{self, AccessRequest, Ballot, Choice, Cooldown, Event, Status, would_meet};
+use crate::domain::access_request::{self, AccessRequest, Ballot, Choice, Cooldown, Event, Proof, Status, would_meet};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, TOKEN_LIFETIME_MIN, after};
 use crate::domain::hashing::{canonical_json, exact_json, sha256_hex};
@@ -338,6 +338,7 @@ fn open(plan: &Plan, wish: &Wish, now: Timestamp) -> AccessRequest {
 fn ballot(vote: Approval) -> Event {
     Event::Voted(Box::new(Ballot {
         voter: speak::voter(vote.who, vote.sets, 0),
+        proof: Proof::Click,
         choice: Choice::Approve,
         shown_version: 1,
         message: speak::message(),

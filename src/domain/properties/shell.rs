@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::speak;
 use super::world::{self, Move, Plan, Wait, Wish, World};
 use crate::domain::access_request::{
-    AccessRequest, Ballot, Choice, Cooldown, Event, Refusal, State, Status, Step, audiences,
+    AccessRequest, Ballot, Choice, Cooldown, Event, Proof, Refusal, State, Status, Step, audiences,
 };
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::grant::{Grant, GrantStep, SAME_USE_SECONDS, Source, State as GrantState};
@@ -104,6 +104,7 @@ fn word(refusal: &Refusal) -> &'static str {
         Refusal::NotAnApprover => "not an approver",
         Refusal::OwnRequest => "own request",
         Refusal::AlreadyVoted => "already voted",
+        Refusal::CeremonyMissing => "ceremony missing",
         Refusal::Nothing => "nothing",
     }
 }
@@ -313,6 +314,7 @@ impl Shell {
         };
         let ballot = Ballot {
             voter: speak::voter(who, self.members[who], self.now),
+            proof: Proof::Click,
             choice,
             shown_version: shown,
             message: speak::message(),

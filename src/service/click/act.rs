@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Acted, Carried, Checked, Why};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Ballot, Choice, Event, MessageRef, Refusal, State, Status};
+use crate::domain::access_request::{AccessRequest, Ballot, Choice, Event, MessageRef, Proof, Refusal, State, Status};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, NotIssued};
 use crate::domain::identity::{Principal, Voter};
@@ -21,20 +21,27 @@ impl Service {
         if checked.request.question.ceremony > Ceremony::Confirm {
             return Ok(Err((Some(Box::new(checked.request)), Why::NotEnforced)));
         }
-        self.vote(checked, Choice::Approve, now).await
+        self.vote(checked, Choice::Approve, Proof::Click, now).await
     }
 
     pub(super) async fn deny(&self, checked: Checked, reason: String, now: Timestamp) -> Result<Acted, Error> {
         let cooldown = self.policy().limits.denial_cooldown;
-        self.vote(checked, Choice::Deny { reason, cooldown }, now).await
+        self.vote(checked, Choice::Deny { reason, cooldown }, Proof::Click, now).await
     }
 
-    async fn vote(&self, checked: Checked, choice: Choice, now: Timestamp) -> Result<Acted, Error> {
+    pub(super) async fn vote(
+        &self,
+        checked: Checked,
+        choice: Choice,
+        proof: Proof,
+        now: Timestamp,
+    ) -> Result<Acted, Error> {
         let Checked { mut request, button, message, voter } = checked;
         for _ in 0..CONFLICTS_MAX {
             let ballot = Ballot {
                 voter: voter.clone(),
                 choice: choice.clone(),
+                proof: proof.clone(),
                 shown_version: button.shown_version,
                 message: message.clone(),
                 policy: self.policy().version.clone(),

@@ -57,6 +57,7 @@ impl Why {
             Self::Refused(Refusal::NotAnApprover) => "not_an_approver",
             Self::Refused(Refusal::OwnRequest) => "own_request",
             Self::Refused(Refusal::AlreadyVoted) => "already_voted",
+            Self::Refused(Refusal::CeremonyMissing) => "ceremony_missing",
             Self::Refused(Refusal::Nothing) => "nothing_to_do",
         }
     }
@@ -160,6 +161,9 @@ impl Service {
             Why::GrantOver => "This grant is over already.".to_owned(),
             Why::Refused(Refusal::NotAnApprover) => format!("You can't decide this request.{can}"),
             Why::Refused(Refusal::OwnRequest) => format!("You can't decide your own request.{can}"),
+            Why::Refused(Refusal::CeremonyMissing) => {
+                "This request needs more than a click: look for the newest card of this request.".to_owned()
+            }
             Why::Refused(Refusal::AlreadyVoted) => "Your approval is already recorded.".to_owned(),
             Why::Refused(Refusal::Settled(_) | Refusal::Nothing) => request.map(settled_words).unwrap_or_default(),
         };

@@ -94,7 +94,7 @@ async fn what_slack_will_never_take_becomes_a_dead_letter_and_goes_to_the_usual_
     assert!(app.card(DESK).await.head().starts_with("Revoked"));
 
     // Nowhere at all: the request stays pending and expires in its time.
-    for code in ["invalid_auth", "account_inactive", "token_revoked", "channel_not_found", "not_in_channel"] {
+    for code in ["channel_not_found", "not_in_channel"] {
         app.fault(fault("chat.postMessage", "not_ok", json!({ "error": code }))).await;
         let scope = format!("plain:{code}");
         let lost = app.ask(&alice(&scope)).await.pending();
@@ -237,4 +237,110 @@ async fn a_call_to_slack_that_hangs_ends_at_its_deadline_and_holds_up_nobody() {
     .await;
     assert!(started.elapsed() > Duration::from_secs(9), "{:?}", started.elapsed());
     assert_eq!(app.cards(DESK).await.len(), 1);
+}
+
+#[tokio::test]
+async fn while_the_token_does_not_work_everything_waits_and_nothing_is_given_up() {
+    let app = TestApp::start().await;
+    for (n, code) in ["invalid_auth", "account_inactive", "token_revoked"].into_iter().enumerate() {
+        app.fault(fault("chat.postMessage", "not_ok", json!({ "error": code }))).await;
+        app.ask(&alice(&format!("plain:{code}"))).await.pending();
+        app.ask(&alice(&format!("plain:second-{code}"))).await.pending();
+        let ready = Answer::of(app.http.get(app.url("/readyz"))).await;
+        assert_eq!(ready.body["degraded"], json!(["slack", "slack_token"]), "{code}");
+        let alarms = app.audit().await.iter().filter(|e| e["detail"]["error"] == code).count();
+        assert_eq!(alarms, 1, "{code}: somebody is told once");
+        app.faults_end().await;
+        app.advance(seconds(61)).await;
+        assert_eq!(app.cards(DESK).await.len(), 2 * n + 2, "{code}: both cards came");
+        let ready = Answer::of(app.http.get(app.url("/readyz"))).await;
+        assert_eq!(ready.body["degraded"], json!([]), "{code}");
+    }
+    assert_eq!(app.operator_sees("/v1/outbox").await["dead"], json!([]));
+}
+
+#[tokio::test]
+async fn a_card_that_slack_does_not_take_is_posted_plainly_and_its_buttons_work() {
+    let app = TestApp::start().await;
+    let job = crate::support::asking::job;
+    for (n, code) in ["invalid_blocks", "msg_too_long"].into_iter().enumerate() {
+        app.fault(fault("chat.postMessage", "not_ok", json!({ "error": code, "times": 1 }))).await;
+        let scope = format!("plain:{code} plain:and-more");
+        app.ask(&job(&scope)).await.pending();
+        let card = app.card_of(DESK, n).await;
+        for said in ["build-job", "plain:and-more", "https://ledger.test", "1 hour", "Decide by"] {
+            assert!(card.says.contains(said), "{code}: {said} is not on {}", card.says);
+        }
+        assert_eq!(card.buttons(), ["approve", "deny"]);
+        app.fault(fault("chat.update", "not_ok", json!({ "error": code, "times": 1 }))).await;
+        app.approve("U0BOB", &card).await;
+        app.ask(&job(&scope)).await.granted();
+        let approved = app.card_of(DESK, n).await;
+        assert_eq!(approved.buttons(), ["revoke"], "{}", approved.says);
+    }
+    assert_eq!(app.operator_sees("/v1/outbox").await["dead"], json!([]));
+}
+
+#[tokio::test]
+async fn a_card_that_somebody_deleted_comes_back_while_people_still_decide() {
+    let app = TestApp::start().await;
+    app.ask(&alice("ledger:close")).await.pending();
+    let card = app.card(DESK).await;
+    app.fault(fault("chat.update", "not_ok", json!({ "error": "message_not_found", "times": 1 }))).await;
+    app.approve("U0BOB", &card).await;
+    let again = app.card_of(DESK, 1).await;
+    assert!(again.says.contains("U0BOB"), "it shows who has approved: {}", again.says);
+    app.approve("U0CAROL", &again).await;
+    app.ask(&alice("ledger:close")).await.granted();
+    assert!(app.card_of(DESK, 1).await.head().starts_with("Approved"));
+}
+
+#[tokio::test]
+async fn each_thing_that_happens_is_a_reply_beneath_the_card_in_order() {
+    let app = TestApp::start().await;
+    app.ask(&alice("ledger:close")).await.pending();
+    let card = app.card(DESK).await;
+    app.approve("U0BOB", &card).await;
+    app.approve("U0CAROL", &app.card(DESK).await).await;
+    app.click("U0BOB", &app.card(DESK).await, "revoke").await;
+    app.ask(&alice("plain:no")).await.pending();
+    app.deny_with("U0BOB", &app.card_of(DESK, 1).await, "Not *today*.").await;
+    app.ask(&alice("plain:late")).await.pending();
+    app.advance(minutes(31)).await;
+    let threads = [
+        &["Asked", "<@U0BOB> approved", "<@U0CAROL> approved", "Revoked by <@U0BOB>"][..],
+        &["Asked", "<@U0BOB> denied"],
+        &["Asked", "Expired"],
+    ];
+    for (n, wanted) in threads.into_iter().enumerate() {
+        let said = app.thread(&app.card_of(DESK, n).await).await;
+        assert_eq!(said.len(), wanted.len(), "{said:#?}");
+        for (reply, begins) in said.iter().zip(wanted) {
+            assert!(reply.starts_with(begins), "{said:#?}");
+        }
+    }
+    let denied = app.thread(&app.card_of(DESK, 1).await).await;
+    assert!(denied[1].contains("Not *today*."), "{denied:?}");
+}
+
+#[tokio::test]
+async fn new_cards_go_before_notes_and_a_channel_gets_one_message_a_second() {
+    let app = TestApp::stage().change_config("burst = 1000", "burst = 2").start().await;
+    let job = crate::support::asking::job;
+    for n in 0..3 {
+        app.ask_unsettled(&alice(&format!("plain:{n}"))).await.pending();
+    }
+    app.settle().await;
+    assert_eq!(app.cards(DESK).await.len(), 2, "the burst");
+    for (cards, replies) in [(3, 0), (3, 1), (3, 2), (3, 3)] {
+        app.advance(seconds(1)).await;
+        let all = app.messages("U0BOB", DESK).await;
+        let is_reply = |card: &&crate::support::slack::Card| card.message.get("thread_ts").is_some();
+        let found = all.iter().filter(is_reply).count();
+        assert_eq!((all.len() - found, found), (cards, replies));
+    }
+    // Edits have a budget of their own, and so has another channel.
+    app.ask(&job("ledger:write")).await.pending();
+    app.approve("U0BOB", &app.card(LEDGER).await).await;
+    assert!(app.card(LEDGER).await.head().starts_with("Approved"));
 }

@@ -45,12 +45,19 @@ pub struct Stage {
     worker: Worker,
     policy: String,
     folder: Option<PathBuf>,
+    changes: Vec<(String, String)>,
 }
 
 impl Stage {
     /// With another policy.
     pub fn policy(mut self, policy: impl Into<String>) -> Self {
         self.policy = policy.into();
+        self
+    }
+
+    /// With a passage of `countersign.toml` replaced, which must be there.
+    pub fn change_config(mut self, passage: &str, other: &str) -> Self {
+        self.changes.push((passage.to_owned(), other.to_owned()));
         self
     }
 
@@ -80,8 +87,12 @@ impl Stage {
         // The port is kept for restarts: whoever is bound to it now gives it to the service.
         let address = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
         let database = folder.join("countersign.db").display().to_string();
-        std::fs::write(folder.join("countersign.toml"), world::config(&address.to_string(), &slack_url, &database))
-            .expect("a configuration");
+        let mut config = world::config(&address.to_string(), &slack_url, &database);
+        for (passage, other) in &self.changes {
+            assert!(config.contains(passage.as_str()), "the configuration has no {passage:?}");
+            config = config.replacen(passage.as_str(), other, 1);
+        }
+        std::fs::write(folder.join("countersign.toml"), config).expect("a configuration");
         std::fs::write(folder.join("policy.toml"), self.policy).expect("a policy");
         playground.connect(format!("http://{address}"));
         let http = Client::builder().no_proxy().build().expect("a client");
@@ -113,7 +124,7 @@ impl TestApp {
 
     /// The usual stage, to be changed before the start.
     pub fn stage() -> Stage {
-        Stage { worker: Worker::Stepped, policy: world::POLICY.to_owned(), folder: None }
+        Stage { worker: Worker::Stepped, policy: world::POLICY.to_owned(), folder: None, changes: Vec::new() }
     }
 
     /// Starts the service on its files.

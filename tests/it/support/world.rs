@@ -39,6 +39,8 @@ api_url = "{{slack}}/api"
 team_id = "T0ACME"
 app_id = "A0COUNTERSIGN"
 channel = "C0DESK"
+allow_shared_channels = true
+burst = 1000
 command = "/access"
 bot_token = { env = "BOT_TOKEN" }
 signing_secrets = [{ env = "OLD_SIGNING_SECRET" }, { env = "SIGNING_SECRET" }]

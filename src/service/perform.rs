@@ -1,0 +1,271 @@
+//! What each delivery does. Cards are drawn from the store at the moment they are sent, so a late or repeated
+//! delivery shows the truth.
+//!
+//! Slack offers no idempotent post. Each post carries the key of its row in its metadata: where an answer never
+//! came, the message is looked for by that key and adopted; where we may not look, it is posted again, and both work.
+
+use serde_json::json;
+
+use super::deliver::random_text;
+use super::workspaces::Place;
+use super::{Error, Service};
+use crate::domain::Timestamp;
+use crate::domain::access_request::{AccessRequest, MessageRef, Status};
+use crate::domain::grant::Grant;
+use crate::domain::hashing::sha256_hex;
+use crate::domain::ids::SlackChannelId;
+use crate::slack::{Fault, Message, SlackError, cards, notes, plain};
+use crate::store::{Claimed, Commit, Delivery};
+
+/// How a delivery went.
+pub(super) enum Delivered {
+    /// Slack has it, and this is to be written down with it.
+    Done(Box<Commit>),
+    /// There is nothing to tell any more.
+    Unneeded,
+    /// It has to wait: nothing was sent.
+    Later(Timestamp),
+    /// Slack did not take it.
+    Failed(SlackError),
+}
+
+/// One delivery at work.
+struct Task<'a> {
+    row: &'a Claimed,
+    request: &'a AccessRequest,
+    grant: Option<&'a Grant>,
+    place: &'a Place,
+    now: Timestamp,
+}
+
+/// Leaves with how it went, unless there is something to go on with.
+macro_rules! or_leave {
+    ($outcome:expr) => {
+        match $outcome {
+            Ok(value) => value,
+            Err(leave) => return Ok(leave),
+        }
+    };
+}
+
+impl Service {
+    pub(super) async fn perform(
+        &self,
+        row: &Claimed,
+        request: &AccessRequest,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<Delivered, Error> {
+        let grant = self.0.store.grant_of(&request.id).await?;
+        let task = Task { row, request, grant: grant.as_ref(), place, now };
+        match &row.delivery {
+            Delivery::PostCard { channel } => self.post_card(&task, channel).await,
+            Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
+            Delivery::TellRequester => self.tell_requester(&task).await,
+            Delivery::NoteInThread { channel, text } => self.note(&task, channel, &cards::thread_note(text)).await,
+            Delivery::Remind { channel, number } => match self.reminder(request, *number, now) {
+                Some(note) => self.note(&task, channel, &note).await,
+                None => Ok(Delivered::Unneeded),
+            },
+            Delivery::TellThread { channel, what, by, at } => {
+                let said = self.with_facts(request, task.grant, "", |facts| notes::event(facts, *what, by, *at));
+                match said {
+                    Some(note) => self.note(&task, channel, &note).await,
+                    None => Ok(Delivered::Unneeded),
+                }
+            }
+        }
+    }
+
+    async fn post_card(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
+        let request = task.request;
+        match request.status(task.now) {
+            // It ended before anybody saw it: a card that nobody can act on is not posted afresh.
+            Status::Denied | Status::Expired | Status::Cancelled => return Ok(Delivered::Unneeded),
+            Status::Pending | Status::Approved => {}
+        }
+        if !self.cards_in(request, channel).await?.is_empty() {
+            // It was posted, the answer was lost, and a click on it has told us since.
+            return Ok(Delivered::Unneeded);
+        }
+        if let Some(message) = or_leave!(task.find(channel, None).await) {
+            // Nobody knows the value of its buttons: it is drawn again with one that counts there.
+            let refresh = Delivery::RefreshCards { channel: channel.to_owned() };
+            let deliveries = vec![(request.id.clone(), refresh)];
+            let card = Some((request.id.clone(), message));
+            return Ok(Delivered::Done(Box::new(Commit { card, deliveries, ..Commit::default() })));
+        }
+        or_leave!(task.may_be_told(channel).await);
+        or_leave!(task.turn(channel));
+        let value = random_text();
+        self.0.store.mint(&value, request, channel, None, task.now).await?;
+        let draw = |facts: &cards::CardFacts<'_>| task.keyed(cards::card(facts));
+        let card = self.with_facts(request, task.grant, &value, draw);
+        let mut posted = task.place.workspace.slack.post(channel, &card, None).await;
+        if is_content(&posted) {
+            tracing::error!(request.id = %request.id, "Slack does not take the card; a plain one is posted");
+            metrics::counter!("countersign_alarms_total", "what" => "plain_card").increment(1);
+            let card = self.with_facts(request, task.grant, &value, |facts| plain::card(facts, &card));
+            posted = task.place.workspace.slack.post(channel, &card, None).await;
+        }
+        let message = or_leave!(posted.map_err(Delivered::Failed));
+        // A card that stands in none of the request's channels is kept up to date with the first of them, whose lane
+        // is another: what happened there meanwhile is drawn once more.
+        let own = self.channels(request);
+        let astray = (!own.iter().any(|own| own == channel)).then(|| own.first().cloned()).flatten();
+        let refresh = astray.map(|channel| (request.id.clone(), Delivery::RefreshCards { channel }));
+        Ok(Delivered::Done(Box::new(Commit {
+            bind: Some((sha256_hex(value.as_bytes()), message.clone())),
+            card: Some((request.id.clone(), message)),
+            deliveries: refresh.into_iter().collect(),
+            ..Commit::default()
+        })))
+    }
+
+    async fn refresh_cards(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
+        let mut commit = Commit::default();
+        for message in self.cards_in(task.request, channel).await? {
+            or_leave!(task.turn(message.channel.as_str()));
+            match self.edit(task, &message).await? {
+                Ok(()) => {}
+                // Somebody deleted the message: where people still decide, they need another.
+                Err(error) if error.fault() == Some(Fault::Message) => {
+                    if task.request.status(task.now) == Status::Pending {
+                        let again = Delivery::PostCard { channel: message.channel.to_string() };
+                        commit.deliveries.push((task.request.id.clone(), again));
+                    }
+                    commit.gone.push(message);
+                }
+                Err(error) => return Ok(Delivered::Failed(error)),
+            }
+        }
+        Ok(Delivered::Done(Box::new(commit)))
+    }
+
+    async fn edit(&self, task: &Task<'_>, message: &MessageRef) -> Result<Result<(), SlackError>, Error> {
+        let (value, slack) = (random_text(), &task.place.workspace.slack);
+        self.0.store.mint(&value, task.request, message.channel.as_str(), Some(&message.ts), task.now).await?;
+        let card = self.with_facts(task.request, task.grant, &value, cards::card);
+        let mut edited = slack.update(message, &card).await;
+        if is_content(&edited) {
+            let card = self.with_facts(task.request, task.grant, &value, |facts| plain::card(facts, &card));
+            edited = slack.update(message, &card).await;
+        }
+        Ok(edited)
+    }
+
+    async fn tell_requester(&self, task: &Task<'_>) -> Result<Delivered, Error> {
+        let asked = &task.request.asked;
+        let user = match self.requester(asked) {
+            Some(user) => Some(user),
+            None => or_leave!(self.requester_by_address(asked).await.map_err(Delivered::Failed)),
+        };
+        let Some(user) = user else { return Ok(Delivered::Unneeded) };
+        or_leave!(task.turn(user.as_str()));
+        let message = self.with_facts(task.request, task.grant, "", cards::requester_message);
+        or_leave!(task.post_plainer(user.as_str(), &message, None).await.map_err(Delivered::Failed));
+        Ok(Delivered::Done(Box::default()))
+    }
+
+    async fn note(&self, task: &Task<'_>, channel: &str, note: &Message) -> Result<Delivered, Error> {
+        let cards = self.cards_in(task.request, channel).await?;
+        if cards.is_empty() {
+            return Ok(Delivered::Unneeded);
+        }
+        for card in cards {
+            let channel = card.channel.as_str();
+            if or_leave!(task.find(channel, Some(&card.ts)).await).is_some() {
+                continue;
+            }
+            or_leave!(task.may_be_told(channel).await);
+            or_leave!(task.turn(channel));
+            match task.post_plainer(channel, &task.keyed(note.clone()), Some(&card.ts)).await {
+                Ok(_) => {}
+                Err(error) if error.fault() == Some(Fault::Message) => {}
+                Err(error) => return Ok(Delivered::Failed(error)),
+            }
+        }
+        Ok(Delivered::Done(Box::default()))
+    }
+
+    /// The cards that are kept up to date with a channel: its own, and with the first channel also those that stand
+    /// in none of the request's, because theirs did not take them.
+    async fn cards_in(&self, request: &AccessRequest, channel: &str) -> Result<Vec<MessageRef>, Error> {
+        let own = self.channels(request);
+        let is_first = own.first().is_some_and(|first| first == channel);
+        let mut cards = self.0.store.cards(&request.id).await?;
+        cards.retain(|card| {
+            let astray = !own.iter().any(|own| own == card.channel.as_str());
+            card.channel.as_str() == channel || (is_first && astray)
+        });
+        Ok(cards)
+    }
+}
+
+impl Task<'_> {
+    /// What a message of this delivery is found by. Every app of the channel can read it, so it is nothing but names.
+    fn key(&self) -> String {
+        format!("{}.{}", self.request.id, self.row.id)
+    }
+
+    fn keyed(&self, mut message: Message) -> Message {
+        let key = self.key();
+        match &mut message.metadata {
+            Some(metadata) => metadata["event_payload"]["key"] = json!(key),
+            None => {
+                let payload = json!({ "request_id": self.request.id.as_str(), "key": key });
+                message.metadata = Some(json!({ "event_type": "countersign_note", "event_payload": payload }));
+            }
+        }
+        message
+    }
+
+    /// The message of an earlier attempt whose answer never came, where there is one and we may look.
+    async fn find(&self, channel: &str, thread: Option<&str>) -> Result<Option<MessageRef>, Delivered> {
+        let again = self.row.unsure || (thread.is_some() && self.row.attempts > 0);
+        let Some(channel) = SlackChannelId::parse(channel).ok().filter(|_| again) else { return Ok(None) };
+        let (slack, app) = (&self.place.workspace.slack, &self.place.workspace.app_id);
+        match slack.find_posted(&channel, thread, &self.key(), app, self.row.created_at).await {
+            Ok(found) => Ok(found),
+            // Without the scope nobody can look; the worst is a second message that works as well.
+            Err(SlackError::Permanent(code)) => {
+                tracing::debug!(error = code, "a message whose answer was lost cannot be looked for");
+                Ok(None)
+            }
+            Err(error) => Err(Delivered::Failed(error)),
+        }
+    }
+
+    /// Whether nobody of another company reads there.
+    async fn may_be_told(&self, channel: &str) -> Result<(), Delivered> {
+        let Place { workspace, channels, .. } = self.place;
+        if workspace.allow_shared_channels {
+            return Ok(());
+        }
+        let refused = |why: &str| Delivered::Failed(SlackError::Permanent(why.to_owned()));
+        let Ok(channel) = SlackChannelId::parse(channel) else { return Err(refused("channel_not_found")) };
+        match channels.look(&workspace.slack, &channel, self.now).await {
+            Ok(conversation) if conversation.has_outsiders() => Err(refused("externally_shared")),
+            Ok(_) => Ok(()),
+            Err(SlackError::Permanent(code)) if code == "missing_scope" => Err(refused("sharing_unknown")),
+            // Slack has this method; whatever has not is a stand-in without other companies.
+            Err(SlackError::Permanent(code)) if code == "unknown_method" => Ok(()),
+            Err(error) => Err(Delivered::Failed(error)),
+        }
+    }
+
+    fn turn(&self, place: &str) -> Result<(), Delivered> {
+        self.place.pace.take(place, self.row.delivery.class(), self.now).map_err(Delivered::Later)
+    }
+
+    /// Posts, and where Slack does not take that, posts its words alone.
+    async fn post_plainer(&self, to: &str, message: &Message, thread: Option<&str>) -> Result<MessageRef, SlackError> {
+        let slack = &self.place.workspace.slack;
+        let posted = slack.post(to, message, thread).await;
+        if is_content(&posted) { slack.post(to, &plain::message(message), thread).await } else { posted }
+    }
+}
+
+fn is_content<T>(outcome: &Result<T, SlackError>) -> bool {
+    outcome.as_ref().err().and_then(SlackError::fault) == Some(Fault::Content)
+}
