@@ -38,7 +38,7 @@ pub async fn pending(database: &Path, count: usize) -> anyhow::Result<Vec<Card>>
 async fn asked_and_shown(store: &Store, policy: &Policy, n: usize) -> anyhow::Result<Card> {
     let now = SystemClock.now();
     let step = opened(policy, n, now)?;
-    let card = Card { request: step.next.id.to_string(), value: format!("value{n}"), ts: format!("1795450000.{n:06}") };
+    let card = Card { value: format!("value{n}"), ts: format!("1795450000.{n:06}") };
     let message = MessageRef { channel: SlackChannelId::parse(CHANNEL)?, ts: card.ts.clone() };
     let commit = Commit {
         request: Some(Change::New(step.next.clone())),

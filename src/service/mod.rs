@@ -55,6 +55,11 @@ pub use crate::store::{HookCall, StoreError};
 /// How often a unit of work looks again after somebody else was first.
 const CONFLICTS_MAX: usize = 8;
 
+/// So long nothing is written before deliveries have their turn.
+const QUIET: Duration = Duration::from_millis(5);
+/// And so long they wait for that at most.
+const QUIET_MAX: Duration = Duration::from_millis(250);
+
 /// A hook as it is configured.
 pub struct Hook {
     /// Its name.
@@ -222,6 +227,19 @@ impl Service {
     /// The store's health.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Comes back once nothing was written for a moment, or after a quarter of a second: people and calls wait for
+    /// their writes, what is told outside afterwards does not.
+    pub async fn others_first(&self) {
+        let begin = tokio::time::Instant::now();
+        loop {
+            let written = self.0.store.written();
+            tokio::time::sleep(QUIET).await;
+            if self.0.store.written() == written || begin.elapsed() >= QUIET_MAX {
+                return;
+            }
+        }
     }
 
     /// From now on held calls are answered and none is held any more.

@@ -13,6 +13,7 @@ mod observed;
 mod outbox;
 mod read;
 mod rows;
+mod script;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -189,6 +190,11 @@ impl Store {
         self.latest
     }
 
+    /// How many writes were asked for since the start: whether it goes up says whether the writer has a quiet moment.
+    pub fn written(&self) -> u64 {
+        self.writer.asked_for()
+    }
+
     /// How the writer is doing.
     pub fn health(&self) -> &Health {
         &self.health
@@ -220,6 +226,10 @@ impl Store {
     /// When the database does not answer: then nothing may be issued.
     pub async fn issue(&self, issue: Issue) -> Result<Issued, StoreError> {
         self.writer.issue(issue).await.map_err(|e| self.because(e))
+    }
+
+    async fn commit_written(&self, written: commit::Written) -> Result<(), StoreError> {
+        self.writer.commit(written).await.map_err(|e| self.because(e))
     }
 
     fn readers(&self) -> &SqlitePool {

@@ -54,7 +54,8 @@ impl Service {
             let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
             commit.vote =
                 (step.next.votes.len() > request.votes.len()).then(|| step.next.votes.last().cloned()).flatten();
-            commit.bind = Some((button.hash.clone(), message.clone()));
+            // A button that is bound stays so: only one that is not yet must be bound by this click.
+            commit.bind = button.ts.is_none().then(|| (button.hash.clone(), message.clone()));
             commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
             match self.0.store.commit(commit, now).await? {
                 Outcome::Done => {

@@ -28,8 +28,7 @@ impl Service {
         if actions != 1 {
             return Ok(Err((None, Why::Malformed("not exactly one action"))));
         }
-        let Some(button) = self.0.store.button(value).await? else { return Ok(Err((None, Why::UnknownButton))) };
-        let Some(request) = self.0.store.request(&button.request).await? else {
+        let Some((button, request)) = self.0.store.clicked(value).await? else {
             return Ok(Err((None, Why::UnknownButton)));
         };
         let there = message.filter(|m| m.channel.as_str() == button.channel);

@@ -115,9 +115,6 @@ impl Service {
     }
 
     async fn request_of_button(&self, value: &str) -> Result<Option<AccessRequest>, Error> {
-        match self.0.store.button(value).await? {
-            Some(button) => Ok(self.0.store.request(&button.request).await?),
-            None => Ok(None),
-        }
+        Ok(self.0.store.clicked(value).await?.map(|(_, request)| request))
     }
 }
