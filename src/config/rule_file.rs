@@ -257,7 +257,7 @@ impl Reading<'_> {
         Notify { to, by }
     }
 
-    fn break_glass(&mut self, section: Section<'_>) -> Option<Outcome> {
+    fn break_glass(&self, section: Section<'_>) -> Option<Outcome> {
         let max_duration = section.need("max_duration", A_LIFETIME, values::seconds);
         let max_token_lifetime = section.read("max_token_lifetime", values::seconds).unwrap_or(MAX_TOKEN_LIFETIME);
         section.missing("requesters", "a list of approver sets: who may break the glass");
@@ -267,7 +267,6 @@ impl Reading<'_> {
         let review_within =
             section.need("review_within", "when it must have been reviewed, like \"24h\"", values::seconds);
         section.done();
-        self.not_yet("break-glass");
         let (collect_within, uses) = (LONGEST, Uses::Window);
         let bounds = Bounds { max_duration: max_duration?, max_token_lifetime, collect_within, uses };
         let (requesters, tell, review_within) = (requesters?, tell?, review_within?);

@@ -52,6 +52,18 @@ pub enum Kind {
     /// A grant's time is up, its uses are used up, or nobody collected it.
     #[serde(rename = "grant.ended")]
     GrantEnded,
+    /// Somebody broke the glass; the review is open.
+    #[serde(rename = "glass.broken")]
+    GlassBroken,
+    /// Nobody has reviewed a broken glass in time, and people were told.
+    #[serde(rename = "review.overdue")]
+    ReviewOverdue,
+    /// Somebody said whether breaking the glass was justified.
+    #[serde(rename = "review.answered")]
+    ReviewAnswered,
+    /// An operator lifted cool-downs.
+    #[serde(rename = "cooldown.lifted")]
+    CooldownLifted,
     /// What would have been asked or refused, where the policy only looks on.
     #[serde(rename = "observed")]
     Observed,
@@ -86,6 +98,10 @@ impl Kind {
             Self::GrantAllowed => "grant.allowed",
             Self::GrantRevoked => "grant.revoked",
             Self::GrantEnded => "grant.ended",
+            Self::GlassBroken => "glass.broken",
+            Self::ReviewOverdue => "review.overdue",
+            Self::ReviewAnswered => "review.answered",
+            Self::CooldownLifted => "cooldown.lifted",
             Self::Observed => "observed",
             Self::PolicyReloaded => "policy.reloaded",
             Self::PolicyRefused => "policy.refused",

@@ -156,7 +156,8 @@ impl Review {
     /// # Errors
     /// [`ReviewRefusal`], why not.
     pub fn may_answer(&self, voter: &Voter) -> Result<(), ReviewRefusal> {
-        let same = |one: &Voter, other: &Voter| one.principal == other.principal || one.possible.contains(&other.principal);
+        let same =
+            |one: &Voter, other: &Voter| one.principal == other.principal || one.possible.contains(&other.principal);
         let party = self.parties();
         if self.state != ReviewState::Open {
             Err(ReviewRefusal::Answered)
@@ -218,7 +219,14 @@ impl Review {
         self.entry(Kind::GlassBroken, by, summary, detail, self.opened_at)
     }
 
-    fn entry(&self, kind: Kind, actor: Actor, summary: String, mut detail: serde_json::Value, at: Timestamp) -> AuditEntry {
+    fn entry(
+        &self,
+        kind: Kind,
+        actor: Actor,
+        summary: String,
+        mut detail: serde_json::Value,
+        at: Timestamp,
+    ) -> AuditEntry {
         detail["rules"] = json!(self.rules);
         let (request_id, grant_id) = (Some(self.id.clone()), Some(self.grant.clone()));
         AuditEntry { at, kind, actor, request_id, grant_id, summary, detail }

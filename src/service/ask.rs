@@ -147,7 +147,14 @@ impl Service {
         if let Some(answer) = self.issue_from_grants(call, &ruling, terms, observed, now).await? {
             return Ok(Look::Answer(answer));
         }
-        if let Some(pending) = self.0.store.pending(&call.asked.pending_key()).await? {
+        // In an emergency nobody waits for what people still think over.
+        let waits = match &ruling {
+            Ruling::BreakGlass(_) => None,
+            Ruling::Allowed(_) | Ruling::Asked(_) | Ruling::Observed(_) | Ruling::Refused(_) => {
+                self.0.store.pending(&call.asked.pending_key()).await?
+            }
+        };
+        if let Some(pending) = waits {
             return Box::pin(self.attach(call, pending, now)).await;
         }
         if let Some(standing) = self.0.store.cooldown(&call.asked, &terms.scopes, now).await? {
@@ -159,10 +166,7 @@ impl Service {
             Ruling::Refused(_) | Ruling::Observed(_) => Ok(Look::Again),
             Ruling::Allowed(terms) => self.allow(&policy, call, terms, now).await,
             Ruling::Asked(question) => Box::pin(self.open(&policy, hook, call, question, now)).await,
-            Ruling::BreakGlass(_) => {
-                let says = "This version does not break the glass yet, so it refuses.".to_owned();
-                self.refuse(call, DeniedKind::Policy, says, None, now).await
-            }
+            Ruling::BreakGlass(glass) => Box::pin(self.break_glass(&policy, call, glass, now)).await,
         }
     }
 
@@ -250,7 +254,7 @@ impl Service {
         Ok((pending >= most).then(|| format!("{pending} access requests of {whose} are pending already.")))
     }
 
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         call: &Call,
         kind: DeniedKind,

@@ -43,7 +43,7 @@ impl Service {
         let standing = self.0.store.live_grants(call.asked.coverage_key(), now).await?;
         let covered =
             |grant: &Grant| grant.source == Source::BreakGlass && grant.covers(&call.asked, &glass.terms.scopes);
-        if standing.iter().any(|grant| covered(grant) && grant.status(now).is_live()) {
+        if standing.iter().any(|grant| covered(grant) && grant.is_live(now)) {
             return Ok(Look::Again);
         }
         let grant = Grant::emergency(fresh_grant_id()?, &call.asked, &glass.terms, policy.version.clone(), now);
@@ -80,7 +80,8 @@ impl Service {
             match self.learn(user, &names, now).await {
                 Ok(who) => {
                     let is_subject = names_of(asked).contains(&who.principal);
-                    let in_each = glass.requesters.iter().all(|sets| sets.iter().any(|set| who.member_of.contains(set)));
+                    let in_each =
+                        glass.requesters.iter().all(|sets| sets.iter().any(|set| who.member_of.contains(set)));
                     if is_subject && in_each {
                         return Ok(who);
                     }

@@ -195,12 +195,18 @@ impl Service {
 
 /// A grant of an allow rule only counts while the policy allows; one that is nearly over gives way to a fresh one.
 fn is_usable(grant: &Grant, call: &Call, ruling: &Ruling, terms: &Terms, now: Timestamp) -> bool {
+    let in_emergency = match ruling {
+        // Where the policy asks people now, that is stricter.
+        Ruling::BreakGlass(_) | Ruling::Allowed(_) => true,
+        Ruling::Asked(_) | Ruling::Refused(_) | Ruling::Observed(_) => false,
+    };
     let by_rule = match ruling {
         Ruling::Allowed(_) => true,
         Ruling::Asked(_) | Ruling::Refused(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => false,
     };
     match &grant.source {
         Source::Request(_) => true,
+        Source::BreakGlass => in_emergency,
         Source::AllowRule => {
             let left = u64::try_from((grant.expires_at - now).num_seconds()).unwrap_or(0);
             let wish = call.asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_token_lifetime);

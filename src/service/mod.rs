@@ -6,16 +6,20 @@
 mod ask;
 mod cards;
 mod click;
+mod cooling;
 mod deliver;
+mod glass;
 mod hand_over;
 mod observe;
 mod operate;
 mod pace;
 mod perform;
+mod perform_review;
 mod receipts;
 mod reload;
 mod remind;
 mod repeats;
+mod reviews;
 mod time;
 mod waiters;
 mod workspaces;
@@ -44,8 +48,10 @@ use crate::store::{Delivery, Store};
 
 pub use ask::Call;
 pub use click::FormAnswer;
+pub use cooling::Lift;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
+pub use reviews::ReviewView;
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
 
@@ -113,6 +119,7 @@ struct Inner {
     policy: RwLock<Arc<Policy>>,
     policy_refused: AtomicBool,
     repeats: repeats::Repeats,
+    breaking: tokio::sync::Mutex<()>,
     clock: SharedClock,
     latest: AtomicI64,
     waiters: waiters::Waiters,
@@ -168,6 +175,7 @@ impl Service {
             policy: RwLock::new(Arc::new(policy)),
             policy_refused: AtomicBool::new(false),
             repeats: repeats::Repeats::default(),
+            breaking: tokio::sync::Mutex::default(),
             clock,
             latest,
             waiters: waiters::Waiters::default(),
@@ -324,6 +332,10 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
         // What differs in a retry is noted in its own words; the others are nobody's business there.
         Kind::RequestJoined
         | Kind::RequestReminded
+        | Kind::GlassBroken
+        | Kind::ReviewOverdue
+        | Kind::ReviewAnswered
+        | Kind::CooldownLifted
         | Kind::Observed
         | Kind::PolicyReloaded
         | Kind::PolicyRefused

@@ -67,6 +67,11 @@ impl Service {
                 Some(note) => self.note(&task, channel, &note).await,
                 None => Ok(Delivered::Unneeded),
             },
+            Delivery::ReviewCard { .. }
+            | Delivery::RefreshReview { .. }
+            | Delivery::ReviewNote { .. }
+            | Delivery::TellReviewers { .. }
+            | Delivery::TellReviewer { .. } => Ok(Delivered::Unneeded),
             Delivery::TellThread { channel, what, by, at } => {
                 let said = self.with_facts(request, task.grant, "", |facts| notes::event(facts, *what, by, *at));
                 match said {

@@ -8,7 +8,7 @@ use super::{CONFLICTS_MAX, Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::MessageRef;
 use crate::domain::audit::Actor;
-use crate::domain::grant::Grant;
+use crate::domain::grant::{Grant, Source};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId, SlackUserId};
 use crate::domain::review::{Review, ReviewState, Verdict};
@@ -65,7 +65,8 @@ impl Service {
     /// A button of a review card was pressed: its form opens, for whoever may answer.
     pub(super) async fn review_pressed(&self, press: &Press, now: Timestamp) -> Result<(), Error> {
         let verdict = if press.action == reviews::JUSTIFIED { Verdict::Justified } else { Verdict::NotJustified };
-        let checked = self.check_review(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await?;
+        let checked =
+            self.check_review(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await?;
         let why = match checked {
             Ok(Checked { review, message, voter, .. }) => match (review.may_answer(&voter), &press.trigger_id) {
                 (Err(refusal), _) => Why::Review(refusal),
@@ -148,10 +149,11 @@ impl Service {
         let Checked { mut review, button, message, voter } = checked;
         let cooldown = self.policy().limits.denial_cooldown;
         for _ in 0..CONFLICTS_MAX {
-            let step = match review.answer(&voter, verdict, note, cooldown, now) {
+            let mut step = match review.answer(&voter, verdict, note, cooldown, now) {
                 Ok(step) => step,
                 Err(refusal) => return Ok(Err(Why::Review(refusal))),
             };
+            self.lengthen(&review.asked, &mut step.cooldowns, now).await?;
             let grant = self.0.store.grant(&review.grant).await?;
             let by = Actor::Person(voter.slack.clone(), Some(voter.principal.clone()));
             let revoked = match (verdict, &grant) {
@@ -187,6 +189,9 @@ impl Service {
 
     /// The card of the review that a grant has, to be drawn anew because the grant changed.
     pub(super) async fn review_refresh(&self, grant: &Grant) -> Result<Vec<(RequestId, Delivery)>, Error> {
+        if grant.source != Source::BreakGlass {
+            return Ok(Vec::new());
+        }
         let review = self.0.store.review_of(&grant.id).await?;
         Ok(review.map(|review| self.refreshed_review(&review.id)).into_iter().collect())
     }

@@ -25,8 +25,9 @@ impl Service {
         for grant in &grants {
             self.time_passed_for_grant(grant, now).await?;
         }
+        let reviews = self.review_time_passed(now).await?;
         let repeats = self.write_repeats(now).await?;
-        Ok(requests.len() + grants.len() + repeats)
+        Ok(requests.len() + grants.len() + reviews + repeats)
     }
 
     /// Forgets call identifiers that nobody will send again.
@@ -71,6 +72,8 @@ impl Service {
             .as_ref()
             .map(|request| self.deliveries(request, &step.effects, Some(&step.audit)))
             .unwrap_or_default();
+        let mut deliveries = deliveries;
+        deliveries.extend(self.review_refresh(grant).await?);
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),
             audit: vec![step.audit],

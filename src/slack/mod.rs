@@ -21,6 +21,7 @@ pub mod notes;
 pub mod people;
 pub mod plain;
 pub mod reminders;
+pub mod reviews;
 pub mod signature;
 pub mod text;
 

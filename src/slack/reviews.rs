@@ -43,13 +43,16 @@ pub fn card(facts: &ReviewFacts<'_>) -> Message {
     let (head, answered) = match &review.state {
         ReviewState::Open if review.is_overdue(facts.now) => ("Review overdue", None),
         ReviewState::Open => ("Glass broken: review needed", None),
-        ReviewState::Answered { verdict: Verdict::Justified, by, at, note } => ("Reviewed: justified", Some((by, at, note))),
+        ReviewState::Answered { verdict: Verdict::Justified, by, at, note } => {
+            ("Reviewed: justified", Some((by, at, note)))
+        }
         ReviewState::Answered { verdict: Verdict::NotJustified, by, at, note } => {
             ("Reviewed: not justified", Some((by, at, note)))
         }
     };
     let scopes: Vec<Vec<Value>> = review.scopes.judged().iter().map(|scope| vec![run(scope.as_str())]).collect();
-    let mut blocks = vec![("head", header(head)), ("scopes", super::blocks::rich(vec![super::blocks::bullets(scopes)]))];
+    let mut blocks =
+        vec![("head", header(head)), ("scopes", super::blocks::rich(vec![super::blocks::bullets(scopes)]))];
     blocks.push(("lead", section(&lead(facts))));
     let reason = cut(&clean_lines(review.asked.reason.as_deref().unwrap_or_default()), REASON_MAX).0;
     blocks.push(("why", rich(vec![line(vec![bold("Reason (the client's claim)")]), quote(&reason)])));
@@ -95,9 +98,13 @@ fn lead(facts: &ReviewFacts<'_>) -> String {
     let audience: Vec<String> = review.asked.audience.iter().take(3).map(|a| code(&cut(&clean(a), 150).0)).collect();
     let at = if audience.is_empty() { String::new() } else { format!(" at {}", audience.join(", ")) };
     let ends = match facts.grant.map(|grant| &grant.state) {
-        Some(GrantState::Revoked { by, at, .. }) => format!("It was revoked by {} {}.", code(&by.to_string()), date(*at)),
+        Some(GrantState::Revoked { by, at, .. }) => {
+            format!("It was revoked by {} {}.", code(&by.to_string()), date(*at))
+        }
         Some(GrantState::Ended { .. }) => format!("It ended {}.", date(review.grant_until)),
-        Some(GrantState::Live) | None if facts.now >= review.grant_until => format!("It ended {}.", date(review.grant_until)),
+        Some(GrantState::Live) | None if facts.now >= review.grant_until => {
+            format!("It ended {}.", date(review.grant_until))
+        }
         Some(GrantState::Live) | None => format!("It lasts until {}.", date(review.grant_until)),
     };
     format!(
@@ -111,9 +118,11 @@ fn lead(facts: &ReviewFacts<'_>) -> String {
 pub fn form(private_metadata: &str, review: &Review, verdict: Verdict) -> Value {
     let (action, title, hint) = match verdict {
         Verdict::Justified => (JUSTIFIED, "Justified", "Kept in the audit log with your name."),
-        Verdict::NotJustified => {
-            (NOT_JUSTIFIED, "Not justified", "What is left of the access is revoked. Kept in the audit log with your name.")
-        }
+        Verdict::NotJustified => (
+            NOT_JUSTIFIED,
+            "Not justified",
+            "What is left of the access is revoked. Kept in the audit log with your name.",
+        ),
     };
     let scopes = cut(&review.scopes.to_string(), 2_500).0;
     let lead = format!("{} broke the glass {}.", mention(review.who()), date(review.opened_at));

@@ -6,12 +6,14 @@
 
 mod audit;
 mod commit;
+mod cooldowns;
 mod history;
 mod issue;
 mod lookup;
 mod observed;
 mod outbox;
 mod read;
+mod reviews;
 mod rows;
 mod script;
 mod sqlite;
@@ -30,11 +32,13 @@ use tokio::sync::watch;
 
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
+pub use cooldowns::{CooldownKey, CoolingDown};
 pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
 pub use observed::observations;
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};
+pub use reviews::ReviewButton;
 
 use crate::domain::Timestamp;
 use crate::domain::ids::HookName;

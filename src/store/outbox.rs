@@ -44,6 +44,33 @@ pub enum Delivery {
         /// What.
         text: String,
     },
+    /// Post the card of a broken glass. The row's identifier is the review's, as with all that follow.
+    ReviewCard {
+        /// The channel.
+        channel: String,
+    },
+    /// Edit the cards of a review.
+    RefreshReview {
+        /// The channel.
+        channel: String,
+    },
+    /// Say beneath the card of a review that it is overdue.
+    ReviewNote {
+        /// The channel.
+        channel: String,
+    },
+    /// Find everybody who is told of a broken glass, and have a message sent to each.
+    TellReviewers {
+        /// How often it was said before.
+        number: u32,
+    },
+    /// Tell one person of a broken glass.
+    TellReviewer {
+        /// The Slack user.
+        user: String,
+        /// How often it was said before.
+        number: u32,
+    },
     /// Say in the thread of the card what happened.
     TellThread {
         /// The channel.
@@ -98,18 +125,41 @@ impl Delivery {
             | Self::RefreshCards { channel }
             | Self::Remind { channel, .. }
             | Self::NoteInThread { channel, .. }
+            | Self::ReviewCard { channel }
+            | Self::RefreshReview { channel }
+            | Self::ReviewNote { channel }
             | Self::TellThread { channel, .. } => channel,
-            Self::TellRequester => request.as_str(),
+            Self::TellReviewer { user, .. } => user,
+            Self::TellRequester | Self::TellReviewers { .. } => request.as_str(),
         }
     }
 
     /// What kind of call it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::PostCard { .. } => Class::Post,
-            Self::RefreshCards { .. } => Class::Edit,
-            Self::Remind { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
-            Self::TellRequester => Class::Direct,
+            Self::PostCard { .. } | Self::ReviewCard { .. } => Class::Post,
+            Self::RefreshCards { .. } | Self::RefreshReview { .. } => Class::Edit,
+            Self::Remind { .. } | Self::ReviewNote { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => {
+                Class::Note
+            }
+            Self::TellRequester | Self::TellReviewers { .. } | Self::TellReviewer { .. } => Class::Direct,
+        }
+    }
+
+    /// Whether it is about the review of a broken glass, and not about an access request.
+    pub fn is_about_a_review(&self) -> bool {
+        match self {
+            Self::ReviewCard { .. }
+            | Self::RefreshReview { .. }
+            | Self::ReviewNote { .. }
+            | Self::TellReviewers { .. }
+            | Self::TellReviewer { .. } => true,
+            Self::PostCard { .. }
+            | Self::RefreshCards { .. }
+            | Self::TellRequester
+            | Self::Remind { .. }
+            | Self::NoteInThread { .. }
+            | Self::TellThread { .. } => false,
         }
     }
 }

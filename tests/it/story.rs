@@ -1,6 +1,8 @@
 //! The story of a token, as an operator could tell it.
 
 mod asking_again;
+mod breaking_glass;
+mod cooling_down;
 mod deciding;
 mod ending;
 mod observing;

@@ -23,7 +23,7 @@ mod proof;
 mod reminding;
 mod vote;
 
-pub use cooldown::{Cooldown, audiences};
+pub use cooldown::{Cooldown, Denials, audiences};
 pub use proof::{Proof, StepUp};
 pub use reminding::Repeats;
 pub use vote::{counts_for, would_meet};

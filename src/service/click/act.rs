@@ -47,10 +47,11 @@ impl Service {
                 policy: self.policy().version.clone(),
                 grant_id: fresh_grant_id()?,
             };
-            let step = match request.apply(Event::Voted(Box::new(ballot)), now) {
+            let mut step = match request.apply(Event::Voted(Box::new(ballot)), now) {
                 Ok(step) => step,
                 Err(refusal) => return Ok(Err((Some(Box::new(request)), Why::Refused(refusal)))),
             };
+            self.lengthen(&request.asked, &mut step.cooldowns, now).await?;
             let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
             commit.vote =
                 (step.next.votes.len() > request.votes.len()).then(|| step.next.votes.last().cloned()).flatten();

@@ -18,6 +18,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
+use crate::slack::reviews;
 use crate::store::Button;
 
 pub(super) use refusal::{Refusals, Why};
@@ -48,10 +49,10 @@ struct Sets {
 
 /// What a form carries from the click that opened it to its submission.
 #[derive(Debug, Serialize, Deserialize)]
-struct Carried {
-    v: String,
-    c: String,
-    t: String,
+pub(super) struct Carried {
+    pub v: String,
+    pub c: String,
+    pub t: String,
 }
 
 type Refused = (Option<Box<AccessRequest>>, Why);
@@ -64,6 +65,9 @@ impl Service {
     /// When the store does not answer: then the click must not be acknowledged.
     pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
         let now = self.now();
+        if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&press.action.as_str()) {
+            return Box::pin(self.review_pressed(press, now)).await;
+        }
         let outcome = match self.check(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
                 let stray = self.stray(&checked, now).await?;
@@ -98,6 +102,9 @@ impl Service {
     /// When the store does not answer: then the form must not be acknowledged.
     pub async fn submitted(&self, form: &Submission) -> Result<FormAnswer, Error> {
         let now = self.now();
+        if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&form.callback_id.as_str()) {
+            return Box::pin(self.review_submitted(form, now)).await;
+        }
         let carried = serde_json::from_str::<Carried>(&form.private_metadata).ok();
         let message = carried.as_ref().and_then(|carried| {
             Some(MessageRef { channel: SlackChannelId::parse(carried.c.clone()).ok()?, ts: carried.t.clone() })

@@ -10,6 +10,7 @@ use crate::domain::access_request::{AccessRequest, Refusal, State};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::identity::Outsider;
 use crate::domain::ids::SlackChannelId;
+use crate::domain::review::ReviewRefusal;
 use crate::service::{Error, Service};
 use crate::slack::cards;
 use crate::slack::click::{Foreign, Origin};
@@ -34,9 +35,15 @@ pub(in crate::service) enum Why {
     MayNotRevoke,
     GrantOver,
     Refused(Refusal),
+    Review(ReviewRefusal),
 }
 
 impl Why {
+    /// Whether nothing was said against anybody: what had to be asked could not be asked.
+    pub(in crate::service) fn is_unavailable(&self) -> bool {
+        *self == Self::SlackDown
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::Foreign(foreign) => foreign.as_str(),
@@ -52,6 +59,9 @@ impl Why {
             Self::NotEnforced => "ceremony_not_enforced",
             Self::MayNotRevoke => "may_not_revoke",
             Self::GrantOver => "grant_over",
+            Self::Review(ReviewRefusal::Answered) => "review_answered",
+            Self::Review(ReviewRefusal::NotAReviewer) => "not_a_reviewer",
+            Self::Review(ReviewRefusal::OwnDoing) => "own_doing",
             Self::Refused(Refusal::Settled(_)) => "already_settled",
             Self::Refused(Refusal::OutOfDate) => "out_of_date",
             Self::Refused(Refusal::NotAnApprover) => "not_an_approver",
@@ -85,7 +95,7 @@ impl Refusals {
 
 impl Service {
     /// A refusal is written down at a bounded rate and whispered to whoever clicked.
-    pub(super) async fn refused(
+    pub(in crate::service) async fn refused(
         &self,
         origin: &Origin,
         channel: Option<&SlackChannelId>,
@@ -105,7 +115,7 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn write_down(
+    pub(in crate::service) async fn write_down(
         &self,
         origin: &Origin,
         request: Option<&AccessRequest>,
@@ -135,7 +145,7 @@ impl Service {
     }
 
     /// The words for the person. They say that nothing was changed, and who can decide.
-    pub(super) fn words(&self, why: &Why, request: Option<&AccessRequest>) -> String {
+    pub(in crate::service) fn words(&self, why: &Why, request: Option<&AccessRequest>) -> String {
         let who = request.map(|request| self.approver_words(request)).unwrap_or_default();
         let can =
             if who.is_empty() { String::new() } else { format!(" {who} can decide, never the person who asked.") };
@@ -159,6 +169,11 @@ impl Service {
             Why::NotEnforced => "This request needs a ceremony that this version does not offer.".to_owned(),
             Why::MayNotRevoke => format!("You can't revoke this grant: an approver or the requester can.{can}"),
             Why::GrantOver => "This grant is over already.".to_owned(),
+            Why::Review(ReviewRefusal::Answered) => "This review was already answered.".to_owned(),
+            Why::Review(ReviewRefusal::NotAReviewer) => {
+                "You can't answer this review: only those whom the policy tells of it can.".to_owned()
+            }
+            Why::Review(ReviewRefusal::OwnDoing) => "You can't review what you did yourself.".to_owned(),
             Why::Refused(Refusal::NotAnApprover) => format!("You can't decide this request.{can}"),
             Why::Refused(Refusal::OwnRequest) => format!("You can't decide your own request.{can}"),
             Why::Refused(Refusal::CeremonyMissing) => {
