@@ -20,6 +20,7 @@ mod reload;
 mod remind;
 mod repeats;
 mod reviews;
+mod step_up;
 mod time;
 mod waiters;
 mod workspaces;
@@ -42,16 +43,19 @@ use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::policy::{Mode, Policy};
 use crate::hooks::{Dialect, HookAuth};
+use crate::openid::Provider;
 use crate::slack::Slack;
 use crate::slack::people::People;
 use crate::store::{Delivery, Store};
 
+pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use cooling::Lift;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
 pub use reviews::ReviewView;
+pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
 
@@ -115,6 +119,7 @@ struct Inner {
     settings: Settings,
     store: Store,
     slack: Slack,
+    openid: Option<Provider>,
     people: People,
     policy: RwLock<Arc<Policy>>,
     policy_refused: AtomicBool,
@@ -160,6 +165,7 @@ impl Service {
         policy: Policy,
         store: Store,
         workspace: Workspace,
+        openid: Option<Provider>,
         clock: SharedClock,
         receipts_key: &Path,
     ) -> anyhow::Result<Self> {
@@ -171,6 +177,7 @@ impl Service {
             settings,
             store,
             slack,
+            openid,
             people,
             policy: RwLock::new(Arc::new(policy)),
             policy_refused: AtomicBool::new(false),

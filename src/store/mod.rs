@@ -17,6 +17,7 @@ mod reviews;
 mod rows;
 mod script;
 mod sqlite;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -39,6 +40,7 @@ pub use observed::observations;
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};
 pub use reviews::ReviewButton;
+pub use step_up::{Stage, StepUpKey, StepUpMove, StepUpRow};
 
 use crate::domain::Timestamp;
 use crate::domain::ids::HookName;

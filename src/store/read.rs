@@ -212,13 +212,20 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
     pub async fn clicked(&self, value: &str) -> Result<Option<(Button, AccessRequest)>, StoreError> {
-        let hash = sha256_hex(value.as_bytes());
+        self.clicked_hash(&sha256_hex(value.as_bytes())).await
+    }
+
+    /// The same, by the hash of the value.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a row cannot be right.
+    pub async fn clicked_hash(&self, hash: &str) -> Result<Option<(Button, AccessRequest)>, StoreError> {
         let found = sqlx::query(concat!(
             "SELECT r.id, r.state, r.version, r.body, (SELECT json_group_array(json(v.body)) FROM votes AS v ",
             "WHERE v.request_id = r.id) AS votes, b.shown_version, b.channel, b.ts ",
             "FROM buttons AS b JOIN access_requests AS r ON r.id = b.request_id WHERE b.value_hash = $1"
         ))
-        .bind(&hash)
+        .bind(hash)
         .fetch_optional(self.readers())
         .await?;
         let Some(row) = found else { return Ok(None) };
@@ -226,10 +233,10 @@ impl Store {
         let shown: i64 = row.try_get("shown_version")?;
         let button = Button {
             request: request.id.clone(),
-            shown_version: u32::try_from(shown).map_err(|e| StoreError::inconsistent("buttons", &hash, &e))?,
+            shown_version: u32::try_from(shown).map_err(|e| StoreError::inconsistent("buttons", hash, &e))?,
             channel: row.try_get("channel")?,
             ts: row.try_get("ts")?,
-            hash,
+            hash: hash.to_owned(),
         };
         Ok(Some((button, request)))
     }

@@ -9,6 +9,7 @@ mod observing;
 mod reloading;
 mod reminding;
 mod standing;
+mod step_up;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};

@@ -42,7 +42,7 @@ impl Service {
 
     /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets. Both questions
     /// go out together, because Slack waits for three seconds only.
-    pub(super) async fn voter(
+    pub(in crate::service) async fn voter(
         &self,
         user: &SlackUserId,
         request: &AccessRequest,

@@ -18,7 +18,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
-use crate::slack::reviews;
+use crate::slack::{forms, reviews};
 use crate::store::Button;
 
 pub(super) use refusal::{Refusals, Why};
@@ -33,11 +33,11 @@ pub enum FormAnswer {
 }
 
 /// A click that passed the checks on where it comes from and what it carries.
-struct Checked {
-    request: AccessRequest,
-    button: Button,
-    message: MessageRef,
-    voter: Voter,
+pub(super) struct Checked {
+    pub(super) request: AccessRequest,
+    pub(super) button: Button,
+    pub(super) message: MessageRef,
+    pub(super) voter: Voter,
 }
 
 /// The approver sets that somebody is in, the user groups through which, and when the oldest part was learnt.
@@ -55,8 +55,8 @@ pub(super) struct Carried {
     pub t: String,
 }
 
-type Refused = (Option<Box<AccessRequest>>, Why);
-type Acted = Result<(), Refused>;
+pub(super) type Refused = (Option<Box<AccessRequest>>, Why);
+pub(super) type Acted = Result<(), Refused>;
 
 impl Service {
     /// A button was pressed. Whatever it leads to is committed when this returns; a refusal is whispered.
@@ -68,11 +68,15 @@ impl Service {
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&press.action.as_str()) {
             return Box::pin(self.review_pressed(press, now)).await;
         }
+        if press.action == forms::STEP_UP {
+            // The browser opened a link; that Slack tells us of it changes nothing.
+            return Ok(());
+        }
         let outcome = match self.check(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
                 let stray = self.stray(&checked, now).await?;
                 let acted = match press.action.as_str() {
-                    "approve" => Box::pin(self.approve(checked, now)).await?,
+                    "approve" => Box::pin(self.approve(checked, press, now)).await?,
                     "deny" => self.ask_for_a_reason(checked, press, now).await,
                     "revoke" => self.revoke_by_click(checked, now).await?,
                     "details" => self.show_details(&checked, press).await,
