@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, describe};
 use crate::domain::hashing::sha256_hex;
 use crate::report::Report;
-use crate::{demo, policy_tools, telemetry};
+use crate::{demo, policy_tools, remote, telemetry};
 
 /// How long calls are still accepted after SIGTERM, so that a balancer notices first.
 const LAG: Duration = Duration::from_secs(5);
@@ -62,6 +62,11 @@ enum Command {
     Policy {
         #[command(subcommand)]
         command: policy_tools::Command,
+    },
+    /// What is refused without asking, after a denial or a revocation.
+    Cooldowns {
+        #[command(subcommand)]
+        command: remote::Cooldowns,
     },
     /// What was observed.
     Report {
@@ -122,6 +127,10 @@ pub fn main() -> ExitCode {
             Command::Demo { port } => demo::run(port).await.map(|()| ExitCode::SUCCESS),
             Command::Key { command: KeyCommand::New } => new_key(),
             Command::Policy { command } => policy(command).await,
+            Command::Cooldowns { command } => match remote::cooldowns(command).await {
+                Ok(text) => say(text.trim_end()).map(|()| ExitCode::SUCCESS),
+                Err(error) => Err(error),
+            },
             Command::Report { command: ReportCommand::Observe { database, since, json } } => {
                 report(&database, since, json).await
             }

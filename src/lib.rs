@@ -26,6 +26,7 @@ pub mod app;
 pub mod cli;
 pub mod demo;
 pub mod policy_tools;
+pub mod remote;
 pub mod report;
 
 pub mod clock;
