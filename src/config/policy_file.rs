@@ -74,8 +74,9 @@ fn approver_sets(section: &Section<'_>) -> BTreeMap<SetName, ApproverSet> {
         let someone = ["slack_users", "slack_groups"]
             .iter()
             .any(|key| set.value(key).and_then(|list| list.get_ref().as_array()).is_some_and(|list| !list.is_empty()));
-        let nested = NESTED.into_iter().find(|key| set.has(key));
-        if let Some(key) = nested {
+        let keys = set.entries();
+        let nested = NESTED.into_iter().find(|nested| keys.iter().any(|(key, _)| key == nested));
+        if let Some(key) = nested.filter(|key| set.has(key)) {
             set.wrong(
                 key,
                 "an approver set inside of an approver set",

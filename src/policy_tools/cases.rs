@@ -192,7 +192,7 @@ fn compared(expect: &Expect, got: &Got<'_>) -> anyhow::Result<Vec<String>> {
     });
     let question = got.question;
     let approvals = question.map(|question| question.requirements.iter().map(approvals_of).collect());
-    found.compare("approvals", expect.approvals.clone().map(sorted), approvals.map(sorted), all_approvals);
+    found.compare("approvals", expect.approvals.clone().map(sorted), approvals.map(sorted), |all| all_approvals(all));
     let ceremony = question.map(|question| words::ceremony_word(question.ceremony).to_owned());
     found.compare("ceremony", expect.ceremony.clone(), ceremony, text);
     let decide_within = question.map(|question| question.decide_within);
@@ -217,7 +217,7 @@ fn approvals_of(wanted: &Requirement) -> Approvals {
     Approvals { approvers, approvals: wanted.count.get() }
 }
 
-fn all_approvals(all: &Vec<Approvals>) -> String {
+fn all_approvals(all: &[Approvals]) -> String {
     let each = all.iter().map(|one| format!("{} of {}", one.approvals, one.approvers.join(" or ")));
     each.collect::<Vec<_>>().join(" and ")
 }

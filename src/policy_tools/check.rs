@@ -31,8 +31,9 @@ fn meaning(out: &mut String, file: &Path, policy: &Policy) -> fmt::Result {
     for (at, rule) in policy.rules.iter().enumerate() {
         writeln!(out, "  {:>2}  {}", at + 1, rule.name)?;
         writeln!(out, "      when {}", one_line(rule.when.source()))?;
-        if rule.mode == Mode::Observe {
-            writeln!(out, "      only looks on: what it says is recorded, and the scope passes")?;
+        match rule.mode {
+            Mode::Enforce => {}
+            Mode::Observe => writeln!(out, "      only observed: recorded, and issued as if there were no rule")?,
         }
         match &rule.outcome {
             Outcome::Ask(ask) => words::ask_lines(ask).iter().try_for_each(|line| writeln!(out, "      {line}"))?,

@@ -29,7 +29,7 @@ pub(super) fn explain(
     // Writing to a String cannot fail.
     let _ = asks(&mut text, &asked, at)
         .and_then(|()| explained.iter().try_for_each(|one| one_scope(&mut text, &policy, one)))
-        .and_then(|()| sum(&mut text, &ruling));
+        .and_then(|()| sum(&mut text, &ruling, &explained));
     Ok(Said { text, ok: true })
 }
 
@@ -87,10 +87,10 @@ fn why_not(passed: &Passed) -> String {
         })
         .collect();
     let part = one_line(&passed.part);
-    if seen.is_empty() { part } else { format!("{part}; here {}", seen.join(", ")) }
+    if seen.is_empty() { format!("it wants {part}") } else { format!("it wants {part}, and here {}", seen.join(", ")) }
 }
 
-fn sum(out: &mut String, ruling: &Ruling) -> fmt::Result {
+fn sum(out: &mut String, ruling: &Ruling, explained: &[Explained]) -> fmt::Result {
     match ruling {
         Ruling::Refused(refused) => {
             writeln!(out, "\nAll together: refused")?;
@@ -118,7 +118,7 @@ fn sum(out: &mut String, ruling: &Ruling) -> fmt::Result {
                 writeln!(out, "\nAll together: refused, nobody is asked")?;
                 writeln!(out, "  the server is told    {}", refused.says)
             }
-            None => asked(out, question),
+            None => asked(out, question).and_then(|()| card(out, question, explained)),
         },
     }
 }
@@ -135,10 +135,17 @@ fn asked(out: &mut String, question: &Question) -> fmt::Result {
     }
     writeln!(out, "  each approves         {}", words::ceremony(question.ceremony))?;
     writeln!(out, "  decided within        {}", words::time(question.decide_within))?;
-    writeln!(out, "  collected within      {}", words::time(question.terms.bounds.collect_within))?;
-    let channels: Vec<String> = question.channels.iter().map(ToString::to_string).collect();
-    let channels = if channels.is_empty() { "the usual channel".to_owned() } else { channels.join(", ") };
-    writeln!(out, "  card in               {channels}")
+    writeln!(out, "  collected within      {}", words::time(question.terms.bounds.collect_within))
+}
+
+/// Where the card goes. The usual channel stands in the other file.
+fn card(out: &mut String, question: &Question, explained: &[Explained]) -> fmt::Result {
+    let names_none = |one: &Explained| matches!(&one.judged.outcome, Outcome::Ask(ask) if ask.channel.is_none());
+    let mut channels: Vec<String> = question.channels.iter().map(ToString::to_string).collect();
+    if channels.is_empty() || explained.iter().any(names_none) {
+        channels.push("the usual channel".to_owned());
+    }
+    writeln!(out, "  card in               {}", channels.join(", "))
 }
 
 fn issued(out: &mut String, terms: &Terms) -> fmt::Result {

@@ -52,7 +52,7 @@ fn told(history: &History, changed: &BTreeMap<(String, Vec<String>), usize>, sin
     if history.refusals > 0 {
         let _ = writeln!(
             text,
-            "{} refusals are on record without all that conditions may read; they were not judged again.",
+            "Refusals ({} since then) are on record without all that conditions may read; they were not judged again.",
             history.refusals
         );
     }

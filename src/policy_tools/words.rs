@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::domain::ids::SetName;
-use crate::domain::policy::{Ask, Bounds, Ceremony, LONGEST, Outcome, Requirement, Uses};
+use crate::domain::policy::{
+    Ask, Bounds, Ceremony, LONGEST, NotifyBy, OnDeactivation, Outcome, Requirement, SelfApproval, Uses,
+};
 use crate::domain::scope::Scope;
 
 /// A time, as policies write it.
@@ -89,6 +91,43 @@ pub(super) fn collected(bounds: &Bounds) -> String {
     }
 }
 
+/// What a rule says beyond the usual.
+fn more_lines(ask: &Ask) -> Vec<String> {
+    let mut lines = Vec::new();
+    match ask.self_approval {
+        SelfApproval::Never => {}
+        SelfApproval::WithReason => lines.push("whoever asks may decide too, with a reason of their own".to_owned()),
+        SelfApproval::Allowed => lines.push("whoever asks may decide too".to_owned()),
+    }
+    for reminder in &ask.reminders {
+        let whom: Vec<&str> = reminder.to.iter().map(|set| set.as_str()).collect();
+        let whom = if whom.is_empty() {
+            "those who were asked are reminded".to_owned()
+        } else {
+            format!("{} is told", whom.join(", "))
+        };
+        lines.push(format!("undecided after {}, {whom}", time(reminder.after)));
+    }
+    let told: Vec<&str> = ask.notify.to.iter().map(|set| set.as_str()).collect();
+    let told = if told.is_empty() { "they".to_owned() } else { told.join(", ") };
+    match ask.notify.by {
+        NotifyBy::Channel if ask.notify.to.is_empty() => {}
+        NotifyBy::Channel => lines.push(format!("the card mentions {told}")),
+        NotifyBy::Direct => lines.push(format!("{told} get the card as a direct message")),
+        NotifyBy::Both => lines.push(format!("{told} get the card as a direct message and in the channel")),
+    }
+    match ask.on_deactivation {
+        OnDeactivation::Keep => {}
+        OnDeactivation::Revoke => {
+            lines.push("its grant is revoked when an account behind it is deactivated".to_owned())
+        }
+    }
+    if ask.on_behalf {
+        lines.push("/access may ask for somebody else".to_owned());
+    }
+    lines
+}
+
 /// A rule that asks, in lines.
 pub(super) fn ask_lines(ask: &Ask) -> Vec<String> {
     let mut lines = vec![format!("asks {}", people(&ask.requirements))];
@@ -99,6 +138,7 @@ pub(super) fn ask_lines(ask: &Ask) -> Vec<String> {
             reason.matches.as_ref().map(|pattern| format!(" in which {pattern} is found")).unwrap_or_default();
         lines.push(format!("a reason{pattern} {}", if reason.required { "must be given" } else { "may be given" }));
     }
+    lines.extend(more_lines(ask));
     if let Some(channel) = &ask.channel {
         lines.push(format!("its card goes to {channel}"));
     }

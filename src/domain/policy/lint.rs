@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::condition::Condition;
 use super::guard::Known;
-use super::{Ask, Ceremony, Outcome, Policy, Requirement, Risk, Rule, spelling};
+use super::{Ask, Ceremony, Outcome, Policy, Requirement, Risk, Rule, SelfApproval, spelling};
 use crate::domain::ids::{SetName, SlackUserId};
 use crate::domain::scope::Scope;
 
@@ -101,9 +101,27 @@ impl Policy {
         }
         let Outcome::Ask(ask) = &rule.outcome else { return };
         self.quorum(&about, ask, found);
+        self.told(&about, ask, found);
+        self_approval(&about, ask, found);
         if ask.bounds.max_token_lifetime > ask.bounds.max_duration {
             let says = "max_token_lifetime is longer than max_duration; a token never outlives its grant.";
             found.add(Weight::Know, &about, says);
+        }
+    }
+
+    /// Who is told without being able to decide.
+    fn told(&self, about: &str, ask: &Ask, found: &mut Findings) {
+        let deciding: BTreeSet<&SetName> = ask.requirements.iter().flat_map(|wanted| &wanted.approvers).collect();
+        let only_told = |to: &[SetName]| -> BTreeSet<SetName> {
+            to.iter().filter(|set| !deciding.contains(set)).cloned().collect()
+        };
+        let escalated: BTreeSet<SetName> = ask.reminders.iter().flat_map(|reminder| only_told(&reminder.to)).collect();
+        for (sets, why) in [(escalated, "escalate"), (only_told(&ask.notify.to), "notify")] {
+            if !sets.is_empty() {
+                let sets: Vec<SetName> = sets.into_iter().collect();
+                let says = format!("{why} tells {}, who may not decide: being told permits nothing.", names(&sets));
+                found.add(Weight::Know, about, says);
+            }
         }
     }
 
@@ -176,9 +194,13 @@ impl Policy {
     }
 
     fn about_sets(&self, found: &mut Findings) {
-        let named = |rule: &'_ Rule| -> Vec<SetName> {
+        let named = |rule: &Rule| -> Vec<SetName> {
             match &rule.outcome {
-                Outcome::Ask(ask) => ask.requirements.iter().flat_map(|wanted| wanted.approvers.clone()).collect(),
+                Outcome::Ask(ask) => {
+                    let deciding = ask.requirements.iter().flat_map(|wanted| &wanted.approvers);
+                    let told = ask.reminders.iter().flat_map(|r| &r.to).chain(&ask.notify.to);
+                    deciding.chain(told).cloned().collect()
+                }
                 Outcome::BreakGlass(glass) => glass.tell.iter().chain(&glass.requesters).cloned().collect(),
                 Outcome::Allow(_) | Outcome::Deny(_) => Vec::new(),
             }
@@ -189,7 +211,7 @@ impl Policy {
                 found.add(Weight::Mend, format!("approver set `{name}`"), "Nobody is in it.");
             }
             if !used.contains(name) {
-                found.add(Weight::Know, format!("approver set `{name}`"), "No rule asks it to decide.");
+                found.add(Weight::Know, format!("approver set `{name}`"), "No rule asks or tells it.");
             }
         }
     }
@@ -197,6 +219,18 @@ impl Policy {
 
 fn about(at: usize, rule: &Rule) -> String {
     format!("rule {} `{}`", at + 1, rule.name)
+}
+
+/// Whether one person may have what they want by their own decision.
+fn self_approval(about: &str, ask: &Ask, found: &mut Findings) {
+    let how = match ask.self_approval {
+        SelfApproval::Never => return,
+        SelfApproval::WithReason => "with a reason of their own",
+        SelfApproval::Allowed => "like everybody else",
+    };
+    let alone = ask.requirements.iter().map(|wanted| u32::from(wanted.count.get())).sum::<u32>() == 1;
+    let alone = if alone { " One approval is enough here: whoever is in the approver set gets it alone." } else { "" };
+    found.add(Weight::Know, about, format!("self_approval lets whoever asks decide {how}.{alone}"));
 }
 
 fn names(sets: &[SetName]) -> String {

@@ -82,7 +82,7 @@ impl Rule {
     pub fn needs_step_up(&self) -> bool {
         match &self.outcome {
             Outcome::Ask(ask) => ask.ceremony == Ceremony::StepUp,
-            Outcome::Allow(_) | Outcome::Deny(_) => false,
+            Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => false,
         }
     }
 }

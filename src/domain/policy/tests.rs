@@ -13,6 +13,7 @@ use crate::domain::token_request::TokenRequest;
 mod conditions;
 mod emergencies;
 mod guards;
+mod lints;
 mod properties;
 
 fn bounds(minutes: u64) -> Bounds {
