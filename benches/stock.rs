@@ -73,7 +73,7 @@ pub fn opened(policy: &Policy, n: usize, now: Timestamp) -> anyhow::Result<Step>
     let question = match policy.rule(&asked, judged, true) {
         Ruling::Asked(question) => question,
         Ruling::Refused(refused) => bail!("the policy refuses: {}", refused.says),
-        Ruling::Allowed(_) => bail!("the policy asks nobody"),
+        Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => bail!("the policy asks nobody"),
     };
     let id = RequestId::parse(format!("req_{}", uuid::Uuid::now_v7().simple())).context("a fresh identifier")?;
     let server = ServerAbilities { narrow_scope: true, set_lifetime: true, revoke: false };

@@ -37,6 +37,7 @@ pub enum Worker {
 pub struct Running {
     /// The service behind the doors.
     pub service: Service,
+    config: Config,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     worker: Option<JoinHandle<()>>,
@@ -64,7 +65,7 @@ pub async fn start(
     let key = receipts_key(&config);
     let openid = step_up(&config)?;
     let workspace = workspace(&config, slack);
-    let service = Service::new(settings(config), policy, store.clone(), workspace, openid, clock, &key)
+    let service = Service::new(settings(config.clone()), policy, store.clone(), workspace, openid, clock, &key)
         .with_context(|| "the receipts' key cannot be used")?;
     service.directory_loaded().await?;
     let (stop, stopped) = watch::channel(false);
@@ -74,7 +75,7 @@ pub async fn start(
         Worker::Runs => Some(tokio::spawn(worker::run(service.clone(), stopped))),
         Worker::Stepped => None,
     };
-    Ok(Running { service, stop, server, worker })
+    Ok(Running { service, config, stop, server, worker })
 }
 
 impl Running {
@@ -84,6 +85,21 @@ impl Running {
     /// When something is wrong with it: then stop.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.service.store().check_in_background().await
+    }
+
+    /// Reads the policy file anew and puts it in force, all of it or nothing. Secrets and hooks are not read anew:
+    /// that takes a restart. Answers whether the file's policy is in force now.
+    ///
+    /// # Errors
+    /// When the store does not take the record of it.
+    pub async fn reload_policy(&self) -> Result<bool, crate::service::Error> {
+        match self.config.load_policy() {
+            Ok(policy) => self.service.policy_reloaded(policy).await.map(|()| true),
+            Err(mistakes) => {
+                let file = self.config.policy_version();
+                self.service.policy_refused(&mistakes.to_string(), file).await.map(|()| false)
+            }
+        }
     }
 
     /// Answers held calls, accepts calls for `lag` more (a balancer needs to notice), ends what is in flight,
@@ -145,8 +161,8 @@ fn workspace(config: &Config, slack: Slack) -> Workspace {
 fn settings(config: Config) -> Settings {
     let public_url = config.server.public_base().to_owned();
     let hook = |hook: crate::config::HookConfig| {
-        let (name, dialect, auth, hold) = (hook.name, hook.dialect, hook.auth, hook.hold);
-        (name.clone(), Arc::new(Hook { name, dialect, auth, hold }))
+        let (name, dialect, auth, hold, mode) = (hook.name, hook.dialect, hook.auth, hook.hold, hook.mode);
+        (name.clone(), Arc::new(Hook { name, dialect, auth, hold, mode }))
     };
     Settings {
         hooks: config.hooks.into_iter().map(hook).collect(),

@@ -9,9 +9,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Directory;
 use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Mode, Policy, PolicyVersion};
 
 mod describe;
 mod hook_file;
@@ -127,6 +128,8 @@ pub struct HookConfig {
     pub hold: Duration,
     /// Where Ory Hydra's admin API is.
     pub admin_url: Option<Url>,
+    /// Whether the policy is enforced for its calls, or only recorded.
+    pub mode: Mode,
 }
 
 /// A key of the operators' API. Only its hash is known here.
@@ -187,6 +190,11 @@ impl Config {
                 Err(ConfigErrors(errors))
             }
         }
+    }
+
+    /// The version of what stands in the policy file now, whether or not it can be used.
+    pub fn policy_version(&self) -> Option<PolicyVersion> {
+        read_file(&self.policy_file).ok().map(|text| PolicyVersion(sha256_hex(text.as_bytes())))
     }
 
     /// Reads the policy file as it is now: at the start, and whenever it is to be reloaded.

@@ -13,7 +13,7 @@ use crate::domain::audit::Actor;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::{GrantId, RequestId};
 use crate::door::Rendered;
-use crate::service::Error;
+use crate::service::{Error, Lift};
 
 /// The most rows of one page.
 const PAGE_MAX: u32 = 200;
@@ -123,6 +123,88 @@ pub async fn outbox(State(doors): State<Doors>, page: Asked, headers: HeaderMap)
         Ok(page) => answer(doors.service.dead_letters(page.most()).await, |all| json!({ "dead": all })),
         Err(rendered) => rendered,
     })
+}
+
+/// Which reviews.
+#[derive(Debug, Deserialize)]
+pub struct Reviews {
+    /// `open` for those that nobody has answered.
+    state: Option<String>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+/// `GET /v1/reviews`: broken glasses, and what was said of them.
+pub async fn reviews(
+    State(doors): State<Doors>,
+    asked: Result<Query<Reviews>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(rendered) = key(&doors, &headers, Role::Viewer) {
+        return into_response(rendered);
+    }
+    let says = "`limit` must be a whole number, and `state` is `open` or `all`.";
+    let open = match &asked {
+        Ok(Query(asked)) => match asked.state.as_deref() {
+            Some("open") => Some(true),
+            None | Some("all") => Some(false),
+            Some(_) => None,
+        },
+        Err(_) => None,
+    };
+    let (Ok(Query(Reviews { page, .. })), Some(open)) = (asked, open) else {
+        return into_response(Rendered::problem(400, "about:blank", "Bad Request", says));
+    };
+    let found = doors.service.reviews(open, page.before.as_deref(), page.most()).await;
+    into_response(answer(found, |all| json!({ "reviews": all })))
+}
+
+/// `GET /v1/cooldowns`: what is refused without asking.
+pub async fn cooldowns(State(doors): State<Doors>, page: Asked, headers: HeaderMap) -> Response {
+    into_response(match page_for(&doors, &headers, page) {
+        Ok(page) => answer(doors.service.cooling_down(page.most()).await, |all| json!({ "cooldowns": all })),
+        Err(rendered) => rendered,
+    })
+}
+
+/// Which cool-downs to lift, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lifting {
+    hook: Option<String>,
+    client: Option<String>,
+    subject: Option<String>,
+    audience: Option<String>,
+    scope: Option<String>,
+    reason: String,
+}
+
+/// `POST /v1/cooldowns/lift`
+pub async fn lift_cooldowns(State(doors): State<Doors>, request: Request) -> Response {
+    let by = match key(&doors, request.headers(), Role::Operator) {
+        Ok(key) => Actor::Operator(key.name.clone()),
+        Err(rendered) => return into_response(rendered),
+    };
+    let body = match body::read(request).await {
+        Ok((_, body)) => body,
+        Err(rendered) => return into_response(rendered),
+    };
+    let wrong = |says: &str| into_response(Rendered::problem(400, "about:blank", "Bad Request", says));
+    let Ok(lifting) = serde_json::from_slice::<Lifting>(&body) else {
+        return wrong("Send JSON with `reason`, and one or more of `hook`, `client`, `subject`, `audience`, `scope`.");
+    };
+    let Lifting { hook, client, subject, audience, scope, reason } = lifting;
+    let (lift, reason) = (Lift { hook, client, subject, audience, scope }, reason.trim());
+    if reason.is_empty() || reason.chars().count() > 500 {
+        return wrong("`reason` must be a text of 1 to 500 characters.");
+    }
+    if lift.is_empty() {
+        return wrong(
+            "Name one or more of `hook`, `client`, `subject`, `audience`, `scope`; all at once is not lifted.",
+        );
+    }
+    let lifted = doors.service.lift_cooldowns(&lift, by, reason).await;
+    into_response(answer(lifted, |lifted| json!({ "lifted": lifted })))
 }
 
 /// The page that somebody asks for who may look.

@@ -39,6 +39,9 @@ pub(super) enum Verdict {
     Asked { question: Box<Question>, hooks: Vec<HookName>, server: ServerAbilities },
 }
 
+/// What is told to somebody who asks ahead for what is there for emergencies.
+const EMERGENCIES: &str = "This is there for emergencies: the client asks for it when one is there.";
+
 impl Service {
     /// Judges what is asked ahead for each hook where it could be collected. A hook whose verdict refuses any of it
     /// drops out; of the others all that they demand is demanded.
@@ -59,6 +62,9 @@ impl Service {
             let on_behalf = speaks_for(asked, &who.principal) || judged.iter().all(may_be_asked_for_others);
             match policy.rule(&there, judged.clone(), false) {
                 Ruling::Refused(refused) => says = refused.says,
+                Ruling::BreakGlass(_) => EMERGENCIES.clone_into(&mut says),
+                // What is only looked at passes there anyway.
+                Ruling::Observed(_) => {}
                 Ruling::Allowed(_) | Ruling::Asked(_) if !on_behalf => {
                     "No rule lets you ask for somebody else here.".clone_into(&mut says);
                 }
@@ -82,7 +88,8 @@ impl Service {
         Ok(match policy.rule(asked, all, false) {
             Ruling::Asked(question) => Verdict::Asked { question: Box::new(question), hooks, server },
             Ruling::Refused(refused) => Verdict::Refused(refused.says),
-            Ruling::Allowed(_) => Verdict::Allowed,
+            Ruling::Allowed(_) | Ruling::Observed(_) => Verdict::Allowed,
+            Ruling::BreakGlass(_) => Verdict::Refused(EMERGENCIES.to_owned()),
         })
     }
 
@@ -164,6 +171,6 @@ pub(super) fn out_of_bounds(wish: &Wish, now: Timestamp) -> Option<String> {
 fn may_be_asked_for_others(judged: &Judged) -> bool {
     match &judged.outcome {
         Outcome::Ask(ask) => ask.on_behalf,
-        Outcome::Allow(_) | Outcome::Deny(_) => false,
+        Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => false,
     }
 }

@@ -11,18 +11,26 @@ mod click;
 mod collect;
 mod commands;
 mod controls;
+mod cooling;
 mod deliver;
 mod departed;
+mod glass;
 mod hand_over;
 mod home;
 mod in_part;
 mod meant;
+mod observe;
 mod opening;
 mod operate;
 mod pace;
 mod perform;
+mod perform_review;
 mod receipts;
+mod reload;
+mod remind;
+mod repeats;
 mod requester;
+mod reviews;
 mod step_up;
 mod time;
 mod told;
@@ -45,7 +53,7 @@ use crate::domain::access_request::{AccessRequest, Effect};
 use crate::domain::audit::{AuditEntry, Kind};
 use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Mode, Policy};
 use crate::hooks::{Dialect, HookAuth};
 use crate::openid::Provider;
 use crate::slack::Slack;
@@ -56,8 +64,10 @@ pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use commands::CommandAnswer;
+pub use cooling::Lift;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
+pub use reviews::ReviewView;
 pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
@@ -83,6 +93,8 @@ pub struct Hook {
     pub auth: HookAuth,
     /// How long a call may be held.
     pub hold: Duration,
+    /// Whether the policy is enforced for its calls, or only recorded.
+    pub mode: Mode,
 }
 
 /// What the service is made of.
@@ -128,6 +140,9 @@ struct Inner {
     openid: Option<Provider>,
     people: People,
     policy: RwLock<Arc<Policy>>,
+    policy_refused: AtomicBool,
+    repeats: repeats::Repeats,
+    breaking: tokio::sync::Mutex<()>,
     clock: SharedClock,
     latest: AtomicI64,
     waiters: waiters::Waiters,
@@ -186,6 +201,9 @@ impl Service {
             openid,
             people,
             policy: RwLock::new(Arc::new(policy)),
+            policy_refused: AtomicBool::new(false),
+            repeats: repeats::Repeats::default(),
+            breaking: tokio::sync::Mutex::default(),
             clock,
             latest,
             waiters: waiters::Waiters::default(),
@@ -321,6 +339,9 @@ impl Service {
             match effect {
                 Effect::PostCards => all.extend(each(&|channel| Delivery::PostCard { channel })),
                 Effect::RefreshCards => all.extend(each(&|channel| Delivery::RefreshCards { channel })),
+                Effect::Remind { number } => {
+                    all.extend(each(&|channel| Delivery::Remind { channel, number: *number }));
+                }
                 Effect::TellRequester => all.push(Delivery::TellRequester),
                 Effect::NoteInThread { text } => {
                     all.extend(each(&|channel| Delivery::NoteInThread { channel, text: text.clone() }));
@@ -364,6 +385,14 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
         // What differs in a retry and what somebody says are noted in their own words; the others are nobody's business.
         Kind::RequestJoined
         | Kind::RequestCommented
+        | Kind::RequestReminded
+        | Kind::GlassBroken
+        | Kind::ReviewOverdue
+        | Kind::ReviewAnswered
+        | Kind::CooldownLifted
+        | Kind::Observed
+        | Kind::PolicyReloaded
+        | Kind::PolicyRefused
         | Kind::TokenRefused
         | Kind::TokenIssued
         | Kind::GrantAllowed

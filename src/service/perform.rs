@@ -78,6 +78,15 @@ impl Service {
                 or_leave!(task.post_plainer(to.as_str(), &message, None).await.map_err(Delivered::Failed));
                 Ok(Delivered::Done(Box::default()))
             }
+            Delivery::Remind { channel, number } => match self.reminder(request, *number, now) {
+                Some(note) => self.note(&task, channel, &note).await,
+                None => Ok(Delivered::Unneeded),
+            },
+            Delivery::ReviewCard { .. }
+            | Delivery::RefreshReview { .. }
+            | Delivery::ReviewNote { .. }
+            | Delivery::TellReviewers { .. }
+            | Delivery::TellReviewer { .. } => Ok(Delivered::Unneeded),
             Delivery::TellThread { channel, what, by, at } => {
                 let said = self.with_facts(request, task.grant, "", |facts| notes::event(facts, *what, by, *at));
                 match said {

@@ -101,7 +101,7 @@ impl Service {
         let question = match self.judge(&policy, hook, &asked, now).await? {
             Ruling::Asked(question) => question,
             Ruling::Refused(refused) => return Ok(Asked::Refused(refused.says)),
-            Ruling::Allowed(_) => return Ok(Asked::NoNeed),
+            Ruling::Allowed(_) | Ruling::Observed(_) | Ruling::BreakGlass(_) => return Ok(Asked::NoNeed),
         };
         let server = hook.dialect.abilities().into();
         let by = who.clone();

@@ -30,12 +30,46 @@ pub enum Delivery {
     },
     /// Tell the requester where things stand.
     TellRequester,
+    /// Say in the thread of the card that nobody has decided yet.
+    Remind {
+        /// The channel.
+        channel: String,
+        /// Which of the question's reminders, counted from 0.
+        number: u32,
+    },
     /// Say something in the thread of the card.
     NoteInThread {
         /// The channel.
         channel: String,
         /// What.
         text: String,
+    },
+    /// Post the card of a broken glass. The row's identifier is the review's, as with all that follow.
+    ReviewCard {
+        /// The channel.
+        channel: String,
+    },
+    /// Edit the cards of a review.
+    RefreshReview {
+        /// The channel.
+        channel: String,
+    },
+    /// Say beneath the card of a review that it is overdue.
+    ReviewNote {
+        /// The channel.
+        channel: String,
+    },
+    /// Find everybody who is told of a broken glass, and have a message sent to each.
+    TellReviewers {
+        /// How often it was said before.
+        number: u32,
+    },
+    /// Tell one person of a broken glass.
+    TellReviewer {
+        /// The Slack user.
+        user: String,
+        /// How often it was said before.
+        number: u32,
     },
     /// Say in the thread of the card what happened.
     TellThread {
@@ -110,9 +144,14 @@ impl Delivery {
         match self {
             Self::PostCard { channel }
             | Self::RefreshCards { channel }
+            | Self::Remind { channel, .. }
             | Self::NoteInThread { channel, .. }
+            | Self::ReviewCard { channel }
+            | Self::RefreshReview { channel }
+            | Self::ReviewNote { channel }
             | Self::TellThread { channel, .. } => channel,
-            Self::TellRequester | Self::PassOn { .. } => request.as_str(),
+            Self::TellReviewer { user, .. } => user,
+            Self::TellRequester | Self::PassOn { .. } | Self::TellReviewers { .. } => request.as_str(),
             Self::TellApprover { to, .. } => to.as_str(),
             Self::RefreshHomes => "homes",
             Self::PublishHome { user } => user.as_str(),
@@ -122,14 +161,39 @@ impl Delivery {
     /// What kind of call it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::PostCard { .. } => Class::Post,
-            Self::RefreshCards { .. } => Class::Edit,
-            Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
+            Self::PostCard { .. } | Self::ReviewCard { .. } => Class::Post,
+            Self::RefreshCards { .. } | Self::RefreshReview { .. } => Class::Edit,
+            Self::Remind { .. } | Self::ReviewNote { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => {
+                Class::Note
+            }
             Self::TellRequester
             | Self::PassOn { .. }
             | Self::TellApprover { .. }
             | Self::RefreshHomes
-            | Self::PublishHome { .. } => Class::Direct,
+            | Self::PublishHome { .. }
+            | Self::TellReviewers { .. }
+            | Self::TellReviewer { .. } => Class::Direct,
+        }
+    }
+
+    /// Whether it is about the review of a broken glass, and not about an access request.
+    pub fn is_about_a_review(&self) -> bool {
+        match self {
+            Self::ReviewCard { .. }
+            | Self::RefreshReview { .. }
+            | Self::ReviewNote { .. }
+            | Self::TellReviewers { .. }
+            | Self::TellReviewer { .. } => true,
+            Self::PostCard { .. }
+            | Self::RefreshCards { .. }
+            | Self::TellRequester
+            | Self::PassOn { .. }
+            | Self::TellApprover { .. }
+            | Self::RefreshHomes
+            | Self::PublishHome { .. }
+            | Self::Remind { .. }
+            | Self::NoteInThread { .. }
+            | Self::TellThread { .. } => false,
         }
     }
 }

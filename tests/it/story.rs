@@ -2,6 +2,8 @@
 
 mod asking;
 mod asking_again;
+mod breaking_glass;
+mod cooling_down;
 mod deciding;
 mod ending;
 mod home;
@@ -9,7 +11,10 @@ mod less;
 mod living;
 mod nobody;
 mod numbers;
+mod observing;
 mod parties;
+mod reloading;
+mod reminding;
 mod standing;
 mod step_up;
 mod together;

@@ -58,6 +58,12 @@ bearer = { env = "SHOP_TOKEN" }
 hold = "1s"
 
 [[hook]]
+name = "watch"
+dialect = "generic"
+bearer = { env = "SHOP_TOKEN" }
+mode = "observe"
+
+[[hook]]
 name = "signed"
 dialect = "generic"
 secret = [{ env = "OLD_SECRET" }, { env = "NEW_SECRET" }]
@@ -236,6 +242,13 @@ pub fn workspace() -> Workspace {
         users: leads.cloned().collect(),
     };
     workspace.groups.insert(leads.id.clone(), leads);
+    let on_call = Group {
+        id: "S0ONCALL".to_owned(),
+        handle: "on-call".to_owned(),
+        name: "On call".to_owned(),
+        users: vec!["U0DORA".to_owned()],
+    };
+    workspace.groups.insert(on_call.id.clone(), on_call);
     for (id, name, is_archived) in [(DESK, "desk", false), (LEDGER, "ledger", false), ("C0ARCHIVED", "old", true)] {
         let channel = Channel {
             id: id.to_owned(),
