@@ -2,7 +2,7 @@
 //! the readable record. Pure: facts in, a message out.
 
 use super::Message;
-use super::blocks::{named, quote, rich, section};
+use super::blocks::{bold, line, named, quote, rich, section};
 use super::cards::CardFacts;
 use super::ending::{self, Stage};
 use super::parts::actor_words;
@@ -51,10 +51,11 @@ pub fn event(facts: &CardFacts<'_>, what: Kind, by: &Actor, at: Timestamp) -> Op
         _ => return None,
     };
     let mut blocks = vec![("note", section(&words))];
-    if let (Kind::RequestDenied, State::Denied { reason, .. }) = (what, &facts.request.state)
-        && !reason.trim().is_empty()
-    {
-        blocks.push(("why", rich(vec![quote(&cut(&clean_lines(reason), REASON_MAX).0)])));
+    if let (Kind::RequestDenied, State::Denied { reason, .. }) = (what, &facts.request.state) {
+        let reason = cut(&clean_lines(reason), REASON_MAX).0;
+        if !reason.is_empty() {
+            blocks.push(("why", rich(vec![line(vec![bold("Reason")]), quote(&reason)])));
+        }
     }
     Some(Message { text: inert(&words), blocks: named(blocks, facts.request.shown_version), metadata: None })
 }
