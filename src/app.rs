@@ -69,7 +69,7 @@ pub async fn start(
     let server = tokio::spawn(http::serve::serve(listener, http::router(doors), stopped.clone(), GRACE));
     let worker = match worker {
         Worker::Runs => Some(tokio::spawn(worker::run(service.clone(), stopped))),
-        Worker::Stepped => None,
+        Worker::Stepped => Some(tokio::spawn(worker::listen(service.clone(), stopped))),
     };
     Ok(Running { service, stop, server, worker })
 }
@@ -116,6 +116,8 @@ fn workspace(config: &Config, slack: Slack) -> Workspace {
         fallback_channel: of.fallback_channel.clone(),
         allow_shared_channels: of.allow_shared_channels,
         burst: of.burst,
+        app_token: of.app_token.clone(),
+        connections: of.connections,
         slack,
     }
 }

@@ -8,6 +8,8 @@ mod cards;
 mod click;
 mod deliver;
 mod hand_over;
+mod inbound;
+mod listen;
 mod operate;
 mod pace;
 mod perform;
@@ -109,6 +111,7 @@ struct Inner {
     refusals: click::Refusals,
     slack_fails: AtomicBool,
     places: workspaces::Places,
+    events: inbound::Events,
     probed: tokio::sync::Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
@@ -162,6 +165,7 @@ impl Service {
             refusals: click::Refusals::default(),
             slack_fails: AtomicBool::new(false),
             places,
+            events: inbound::Events::default(),
             probed: tokio::sync::Mutex::new(None),
         })))
     }

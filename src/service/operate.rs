@@ -288,7 +288,8 @@ impl Service {
         let dead = self.0.store.outbox_counts().await.map(|(_, dead)| dead).unwrap_or(0);
         let slack = self.0.slack_fails.load(Ordering::Relaxed).then_some("slack");
         let token = self.places().any(|place| place.why_paused().is_some()).then_some("slack_token");
-        slack.into_iter().chain(token).chain((dead > 0).then_some("dead_letters")).collect()
+        let sockets = self.sockets_missing().then_some("slack_sockets");
+        slack.into_iter().chain(token).chain(sockets).chain((dead > 0).then_some("dead_letters")).collect()
     }
 
     /// Brings the gauges up to date.

@@ -1,7 +1,10 @@
 //! The Slack workspaces (or organizations) that this service speaks with, each with an app, a token, budgets and what
 //! was learnt there. An access request belongs to one of them, and nobody of another decides about it.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use secrecy::SecretString;
 
 use super::Service;
 use super::pace::Pace;
@@ -26,8 +29,19 @@ pub struct Workspace {
     pub allow_shared_channels: bool,
     /// How many messages may go to one channel at once, before one a second.
     pub burst: u32,
+    /// The app-level token, where Slack's calls come through sockets.
+    pub app_token: Option<SecretString>,
+    /// How many sockets are open at once.
+    pub connections: u32,
     /// Its Web API.
     pub slack: Slack,
+}
+
+impl Workspace {
+    /// How many sockets are wanted.
+    pub(super) fn connections(&self) -> u32 {
+        if self.app_token.is_some() { self.connections } else { 0 }
+    }
 }
 
 /// A workspace with what is known of it while the service runs.
@@ -36,6 +50,8 @@ pub(super) struct Place {
     pub people: People,
     pub channels: Channels,
     pub pace: Pace,
+    /// How many sockets are open.
+    pub sockets: AtomicUsize,
     paused: Mutex<Option<Paused>>,
 }
 
@@ -48,7 +64,7 @@ struct Paused {
 impl Place {
     pub fn new(workspace: Workspace) -> Self {
         let (people, pace) = (People::new(workspace.slack.clone()), Pace::new(workspace.burst));
-        Self { workspace, people, pace, channels: Channels::default(), paused: Mutex::default() }
+        Self { workspace, people, pace, channels: Channels::default(), sockets: AtomicUsize::new(0), paused: Mutex::default() }
     }
 
     /// Until when nothing is sent here.

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use thiserror::Error;
 
-pub use super::command::{Command, Event};
+pub use super::command::{Command, Event, What};
 use super::inbound::Payload;
 use crate::domain::access_request::MessageRef;
 use crate::domain::ids::{SlackChannelId, SlackUserId};
@@ -160,8 +161,16 @@ impl Interaction {
         if payloads.next().is_some() {
             return Err(NotUnderstood("there are two payloads"));
         }
+        Self::of(serde_json::from_str(&payload).map_err(|_| NotUnderstood("the payload is not JSON"))?)
+    }
+
+    /// Reads the payload itself.
+    ///
+    /// # Errors
+    /// [`NotUnderstood`], which holds nothing of what was sent.
+    pub fn of(payload: Value) -> Result<Self, NotUnderstood> {
         let payload: Payload =
-            serde_json::from_str(&payload).map_err(|_| NotUnderstood("the payload is not a JSON object"))?;
+            serde_json::from_value(payload).map_err(|_| NotUnderstood("the payload is not a JSON object"))?;
         let kind = payload.kind.clone().ok_or(NotUnderstood("the payload has no type"))?;
         Ok(match kind.as_str() {
             "block_actions" => Self::Pressed(payload.press()),
@@ -175,7 +184,7 @@ impl Interaction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn body(payload: &Value) -> Vec<u8> {
         url::form_urlencoded::Serializer::new(String::new())
@@ -373,9 +382,9 @@ mod tests {
         let event = br#"{"type":"event_callback","event_id":"Ev1","api_app_id":"A0COUNTERSIGN","team_id":"T0ACME",
             "authorizations":[{"team_id":null}],"event":{"type":"user_change","user":{"id":"U0BOB","deleted":true}}}"#;
         match Event::parse(event) {
-            Ok(Event::Happened { event_id, kind, user, .. }) => {
-                assert_eq!((event_id.as_deref(), kind.as_str()), (Some("Ev1"), "user_change"));
-                assert_eq!(user.unwrap().as_str(), "U0BOB");
+            Ok(Event::Happened { event_id, what, .. }) => {
+                assert_eq!(event_id.as_deref(), Some("Ev1"));
+                assert_eq!(what, What::AccountChanged(SlackUserId::parse("U0BOB").unwrap(), true));
             }
             other => panic!("{other:?}"),
         }

@@ -21,6 +21,7 @@ pub mod notes;
 pub mod people;
 pub mod plain;
 pub mod signature;
+pub mod socket;
 pub mod text;
 
 #[cfg(test)]

@@ -157,6 +157,23 @@ impl People {
         Ok((is_in, now))
     }
 
+    /// Slack says that an account changed: it is asked about again.
+    pub fn forget(&self, user: &SlackUserId) {
+        lock(&self.0.accounts).remove(user);
+    }
+
+    /// Slack says that an account is deactivated. That is known from now on, without asking.
+    pub fn is_deactivated(&self, user: &SlackUserId, now: Timestamp) {
+        let gone = Account { id: Some(user.to_string()), deleted: Some(true), ..Account::default() };
+        let standing = Learnt { what: standing_of(&gone, None, false), at: now };
+        lock(&self.0.accounts).insert(user.clone(), Known { standing, address_checked: true });
+    }
+
+    /// Slack says that a user group changed: it is asked for again.
+    pub fn forget_group(&self, group: &SlackGroupId) {
+        lock(&self.0.groups).remove(group);
+    }
+
     /// What is remembered of an account and was learnt at or after `since`. Does not call Slack: this is what
     /// the hand-over of a token re-checks its deciders with.
     pub fn standing_since(&self, user: &SlackUserId, since: Timestamp) -> Option<Standing> {

@@ -1,0 +1,184 @@
+//! What comes from Slack, whichever way: over HTTP to our doors, or down a socket. Whatever it leads to is committed
+//! when [`Service::take`] returns, so only then may it be acknowledged.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::workspaces::Place;
+use super::{Error, FormAnswer, Service};
+use crate::domain::Timestamp;
+use crate::domain::ids::{RequestId, SlackChannelId, SlackUserId};
+use crate::slack::click::{Command, Event, Interaction, What};
+use crate::slack::forms;
+use crate::slack::socket::Inbound;
+use crate::store::{Commit, Delivery};
+
+/// How many events are remembered, so that a repeated one is known.
+const EVENTS_MAX: usize = 10_000;
+/// After Slack said that the app was removed, it is tried again this much later.
+const REMOVED_PAUSE: TimeDelta = TimeDelta::seconds(60);
+
+/// Events that were taken, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Events(Mutex<(HashSet<String>, VecDeque<String>)>);
+
+impl Events {
+    fn is_known(&self, id: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.contains(id)
+    }
+
+    fn remember(&self, id: String) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.0.insert(id.clone()) {
+            all.1.push_back(id);
+        }
+        if all.1.len() > EVENTS_MAX
+            && let Some(oldest) = all.1.pop_front()
+        {
+            all.0.remove(&oldest);
+        }
+    }
+}
+
+impl Service {
+    /// Takes something from Slack. Answers with what Slack is to be told, where it expects more than "taken".
+    ///
+    /// # Errors
+    /// When the store does not answer: then it must not be acknowledged.
+    pub async fn take(&self, inbound: Inbound) -> Result<Option<Value>, Error> {
+        match inbound {
+            Inbound::Interaction(Interaction::Pressed(press)) => {
+                Box::pin(self.pressed(&press)).await?;
+                Ok(None)
+            }
+            Inbound::Interaction(Interaction::Submitted(form)) => {
+                Ok(match Box::pin(self.submitted(&form)).await? {
+                    FormAnswer::Close => None,
+                    FormAnswer::Say(words) => {
+                        Some(json!({ "response_action": "update", "view": forms::stale_view(&words) }))
+                    }
+                })
+            }
+            Inbound::Interaction(Interaction::Closed | Interaction::Other(_)) => Ok(None),
+            Inbound::Command(command) => self.commanded(&command).await,
+            Inbound::Event(event) => self.happened(event).await,
+        }
+    }
+
+    async fn commanded(&self, command: &Command) -> Result<Option<Value>, Error> {
+        if command.ssl_check {
+            return Ok(None);
+        }
+        let text = "This version of Countersign asks when your client asks for a token. There is nothing to request here yet.";
+        Ok(Some(json!({ "response_type": "ephemeral", "text": text })))
+    }
+
+    async fn happened(&self, event: Event) -> Result<Option<Value>, Error> {
+        let (event_id, app, team, what) = match event {
+            Event::Challenge(challenge) => return Ok(Some(json!({ "challenge": challenge }))),
+            Event::Other(_) => return Ok(None),
+            Event::Happened { event_id, app, team, what, enterprise: _ } => (event_id, app, team, what),
+        };
+        let known = event_id.as_ref().is_some_and(|id| self.0.events.is_known(id));
+        let of = |place: &&Place| {
+            app.as_ref().is_some_and(|app| *app == place.workspace.app_id)
+                && team.as_ref().is_none_or(|team| *team == place.workspace.team_id)
+        };
+        // What is told for another app or workspace concerns nothing here, and what was taken is taken.
+        if let Some(place) = self.places().find(of).filter(|_| !known) {
+            self.learn(place, what).await?;
+        }
+        if let Some(id) = event_id {
+            self.0.events.remember(id);
+        }
+        Ok(None)
+    }
+
+    async fn learn(&self, place: &Place, what: What) -> Result<(), Error> {
+        let now = self.now();
+        match what {
+            What::HomeOpened(user) => self.home_opened(&user).await,
+            What::AccountChanged(user, deleted) => self.account_changed(place, &user, deleted, now).await,
+            What::GroupChanged(group) => {
+                place.people.forget_group(&group);
+                Ok(())
+            }
+            What::SharingChanged(channel) => {
+                place.channels.forget(&channel);
+                Ok(())
+            }
+            What::ChannelRenamed(old, new) => self.channel_renamed(&old, &new, now).await,
+            What::ChannelGone(channel) => self.channel_gone(place, &channel, now).await,
+            What::Removed(why) => self.token_fails(place, why, now + REMOVED_PAUSE, now).await,
+            What::Other(_) => Ok(()),
+        }
+    }
+
+    /// Somebody opened the app's Home.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn home_opened(&self, user: &SlackUserId) -> Result<(), Error> {
+        tracing::debug!(%user, "the Home was opened");
+        Ok(())
+    }
+
+    /// Slack says that an account changed. That it is deactivated counts at once, also at the next hand-over.
+    async fn account_changed(
+        &self,
+        place: &Place,
+        user: &SlackUserId,
+        deleted: bool,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if deleted {
+            place.people.is_deactivated(user, now);
+        } else {
+            place.people.forget(user);
+        }
+        Ok(())
+    }
+
+    /// A channel has another id: its cards are there now, and are drawn again with buttons that count there.
+    async fn channel_renamed(&self, old: &SlackChannelId, new: &SlackChannelId, now: Timestamp) -> Result<(), Error> {
+        let requests = self.0.store.requests_in(old, now).await?;
+        tracing::warn!(%old, %new, "a channel has another id; the configuration and the policy still name the old one");
+        self.0.store.move_cards(old, new).await?;
+        let refresh = |request: &RequestId| (request.clone(), Delivery::RefreshCards { channel: new.to_string() });
+        self.redraw(requests.iter().map(refresh).collect(), now).await
+    }
+
+    /// Nobody reaches the cards of a channel any more: what is pending there needs another card.
+    async fn channel_gone(&self, place: &Place, channel: &SlackChannelId, now: Timestamp) -> Result<(), Error> {
+        place.channels.forget(channel);
+        let Some(elsewhere) = place.elsewhere(channel.as_str()) else { return Ok(()) };
+        let requests = self.0.store.requests_in(channel, now).await?;
+        let post = |request: &RequestId| (request.clone(), Delivery::PostCard { channel: elsewhere.clone() });
+        self.redraw(requests.iter().map(post).collect(), now).await
+    }
+
+    async fn redraw(&self, deliveries: Vec<(RequestId, Delivery)>, now: Timestamp) -> Result<(), Error> {
+        if !deliveries.is_empty() {
+            self.0.store.commit(Commit { deliveries, ..Commit::default() }, now).await?;
+            self.tell(None);
+        }
+        Ok(())
+    }
+
+    /// Draws everything that is open into a channel, from the store. Answers with how many cards that will be.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn rebuild(&self, channel: &SlackChannelId) -> Result<usize, Error> {
+        let now = self.now();
+        let open = self.0.store.open_requests(now).await?;
+        let post = |request: &RequestId| (request.clone(), Delivery::PostCard { channel: channel.to_string() });
+        let deliveries: Vec<_> = open.iter().map(post).collect();
+        let count = deliveries.len();
+        self.redraw(deliveries, now).await?;
+        Ok(count)
+    }
+}
