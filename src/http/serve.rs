@@ -53,7 +53,8 @@ async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver
         .header_read_timeout(HEAD_DEADLINE)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
     tokio::pin!(serving);
     loop {
         tokio::select! {

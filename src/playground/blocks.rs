@@ -117,7 +117,7 @@ impl Findings {
 pub fn message(blocks: Value) -> Result<Value, Vec<String>> {
     let mut findings = Findings::default();
     let holder = json!({ "blocks": blocks });
-    check_blocks(&holder, Surface::Message, 0, &mut findings);
+    check_blocks(&holder, "", Surface::Message, 0, &mut findings);
     finished(holder, findings).map(|mut holder| holder["blocks"].take())
 }
 
@@ -140,7 +140,7 @@ pub fn view(view: Value) -> Result<Value, Vec<String>> {
             findings.string(&view, "/view", name, max, false);
         }
     }
-    check_blocks(&view, surface, 1, &mut findings);
+    check_blocks(&view, "/view", surface, 1, &mut findings);
     if findings.focused > 1 {
         findings.wrong("/view/blocks", "only one element may have focus_on_load");
     }
@@ -196,14 +196,14 @@ fn fill(object: &mut Value, name: &str) {
     }
 }
 
-fn check_blocks(holder: &Value, surface: Surface, min: usize, findings: &mut Findings) {
+fn check_blocks(holder: &Value, above: &str, surface: Surface, min: usize, findings: &mut Findings) {
     let max = match surface {
         Surface::Message => 50,
         Surface::Modal | Surface::Home => 100,
     };
     let mut seen = HashSet::new();
-    for (index, block) in findings.list(holder, "", "blocks", min, max).iter().enumerate() {
-        let at = format!("/blocks/{index}");
+    for (index, block) in findings.list(holder, above, "blocks", min, max).iter().enumerate() {
+        let at = format!("{above}/blocks/{index}");
         if let Some(id) = block["block_id"].as_str()
             && !seen.insert(id)
         {
@@ -259,6 +259,11 @@ fn check_block(block: &Value, at: &str, surface: Surface, f: &mut Findings) {
             f.members(block, at, &["type", "block_id", "label", "element", "hint", "optional", "dispatch_action"]);
             f.text(block, at, "label", 2000, true);
             f.text_if_there(block, at, "hint", 2000, true);
+            for name in ["optional", "dispatch_action"] {
+                if block.get(name).is_some_and(|flag| !flag.is_boolean()) {
+                    f.wrong(&format!("{at}/{name}"), "must be a boolean");
+                }
+            }
             elements::check(&block["element"], &format!("{at}/element"), Place::Input, f);
         }
         (kind, _) => f.wrong(&format!("{at}/type"), format_args!("unsupported type of block here: {kind}")),

@@ -48,8 +48,19 @@ pub enum Kind {
     LostAnswer,
     /// The connection ends at once, as without a network; the call is not performed.
     Unplugged,
-    /// Each signed interaction is sent twice, at the same instant.
+    /// The call is performed; then the connection ends in the middle of the answer.
+    PerformedReset,
+    /// Each signed interaction or event is sent twice, at the same instant.
     DuplicateInteractions,
+    /// An interaction or event is kept until somebody releases it.
+    HoldBack,
+}
+
+impl Kind {
+    /// Whether it befalls what goes to the app, not the app's calls.
+    fn is_outward(self) -> bool {
+        matches!(self, Self::DuplicateInteractions | Self::HoldBack)
+    }
 }
 
 /// One fault that is switched on.
@@ -86,7 +97,7 @@ pub struct Faults(VecDeque<Fault>);
 impl Faults {
     /// The fault that befalls this Web API call, counted down.
     pub fn for_call(&mut self, method: &str) -> Option<Fault> {
-        self.take(method, |kind| kind != Kind::DuplicateInteractions)
+        self.take(method, |kind| !kind.is_outward())
     }
 
     /// How many times this interaction is sent.
@@ -95,6 +106,11 @@ impl Faults {
             Some(_) => 2,
             None => 1,
         }
+    }
+
+    /// Whether this interaction is kept for later.
+    pub fn holds_back(&mut self, interaction: &str) -> bool {
+        self.take(interaction, |kind| kind == Kind::HoldBack).is_some()
     }
 
     fn take(&mut self, method: &str, fits: impl Fn(Kind) -> bool) -> Option<Fault> {
@@ -126,7 +142,9 @@ impl Fault {
             | Kind::NotOk
             | Kind::LostAnswer
             | Kind::Unplugged
-            | Kind::DuplicateInteractions => Duration::ZERO,
+            | Kind::PerformedReset
+            | Kind::DuplicateInteractions
+            | Kind::HoldBack => Duration::ZERO,
         }
     }
 
@@ -141,19 +159,19 @@ impl Fault {
                 let body = Json(json!({ "ok": false, "error": "ratelimited" }));
                 Some((StatusCode::TOO_MANY_REQUESTS, wait, body).into_response())
             }
-            Kind::Reset => Some(broken_off()),
+            Kind::Reset | Kind::PerformedReset => Some(broken_off()),
             Kind::Malformed => Some(json_text("{\"ok\":true,\"channel\":\"C0")),
             Kind::Empty => Some(json_text("")),
             Kind::NotOk => Some(Json(json!({ "ok": false, "error": code })).into_response()),
             Kind::Hang | Kind::LostAnswer | Kind::Unplugged => Some(cut()),
-            Kind::Slow | Kind::DuplicateInteractions => None,
+            Kind::Slow | Kind::DuplicateInteractions | Kind::HoldBack => None,
         }
     }
 
     /// Whether the call happens all the same.
     pub fn performs(&self) -> bool {
         match self.kind {
-            Kind::Slow | Kind::LostAnswer | Kind::DuplicateInteractions => true,
+            Kind::Slow | Kind::LostAnswer | Kind::PerformedReset | Kind::DuplicateInteractions | Kind::HoldBack => true,
             Kind::Http500
             | Kind::Http503
             | Kind::RateLimited

@@ -1,18 +1,18 @@
-//! What people do, as Slack tells the app: clicks, filled forms, closed forms. Built in Slack's shape,
-//! signed, sent; the answer takes effect on the person's screen.
+//! What people press, as Slack tells the app. Built in Slack's shape and delivered; what people do with
+//! forms is in [`super::forms`].
 //!
 //! Payloads: docs.slack.dev, reference/interaction-payloads. For the tests every payload can be
 //! forged before it is signed: `override` is laid upon it, `remove` names JSON pointers to drop.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::views::{complaints, element_state, filled};
+use super::entries::{element_state, filled};
+use super::installs::{Place, Seat};
 use super::workspace::{Channel, ChannelKind, Message, Person, Workspace};
-use super::{Playground, blocks};
+use super::{Held, Playground};
 use crate::clock::Timestamp;
 
 /// Slack still sends the verification token of old apps; it proves nothing.
@@ -28,11 +28,11 @@ pub struct Forgery {
 }
 
 impl Forgery {
-    fn is_none(&self) -> bool {
+    pub(super) fn is_none(&self) -> bool {
         self.over.is_none() && self.remove.is_empty()
     }
 
-    fn apply(&self, payload: &mut Value) {
+    pub(super) fn apply(&self, payload: &mut Value) {
         if let Some(over) = &self.over {
             super::merge(payload, over);
         }
@@ -57,6 +57,9 @@ impl Forgery {
 pub struct Click {
     #[serde(rename = "as")]
     person: String,
+    /// Whose app is meant, where several are installed.
+    #[serde(default)]
+    team: Option<String>,
     #[serde(default)]
     channel: String,
     #[serde(default)]
@@ -77,20 +80,24 @@ pub struct Click {
 /// Sends the click. Answers whether and how the app took it.
 pub async fn click(State(playground): State<Playground>, Json(click): Json<Click>) -> Json<Value> {
     let now = playground.now();
-    let built = playground.change(|state| block_actions(&mut state.workspace, &click, now));
-    let mut payload = match built {
-        Ok(payload) => payload,
+    let built = playground.change(|state| block_actions(state, &click, now));
+    let (seat, mut payload) = match built {
+        Ok(built) => built,
         Err(why) => return Json(json!({ "delivered": false, "why": why })),
     };
     click.forgery.apply(&mut payload);
-    let sent = playground.deliver_payload("block_actions", &payload).await;
+    let sent = playground.deliver_payload(seat, "block_actions", payload).await;
     Json(match sent {
         Ok(taken) => taken.report(),
         Err(why) => json!({ "delivered": false, "why": why }),
     })
 }
 
-fn block_actions(workspace: &mut Workspace, click: &Click, now: Timestamp) -> Result<Value, String> {
+fn block_actions(state: &mut Held, click: &Click, now: Timestamp) -> Result<(Seat, Value), String> {
+    let channel = Some(click.channel.as_str()).filter(|id| !id.is_empty());
+    let place = Place { person: &click.person, team: click.team.as_deref(), channel, view: click.view_id.as_deref() };
+    let seat = state.installs.of(place);
+    let workspace = &mut state.installs.at_mut(seat).workspace;
     let mut payload = envelope(workspace, &click.person, "block_actions")?;
     payload["trigger_id"] = json!(workspace.trigger(&click.person, now));
     let place = match &click.view_id {
@@ -98,8 +105,11 @@ fn block_actions(workspace: &mut Workspace, click: &Click, now: Timestamp) -> Re
         None => in_message(workspace, click)?,
     };
     super::merge(&mut payload, &place);
-    let holder = if click.view_id.is_some() { &payload["view"] } else { &place["message"] };
-    let action = action(holder, click, now);
+    let (holder, key) = match &click.view_id {
+        Some(id) => (&payload["view"], id.clone()),
+        None => (&place["message"], message_key(&click.channel, &click.ts)),
+    };
+    let action = action(&workspace.with_suggestions(&key, holder), click, now);
     payload["actions"] = json!([action]);
     if place["container"]["is_ephemeral"] == true
         && let Some(members) = payload.as_object_mut()
@@ -107,7 +117,15 @@ fn block_actions(workspace: &mut Workspace, click: &Click, now: Timestamp) -> Re
         // Slack does not send the message back when it was ephemeral.
         members.remove("message");
     }
-    Ok(payload)
+    if click.view_id.is_none() {
+        payload["response_url"] = json!(state.response_url(seat, &click.channel, &click.person, now));
+    }
+    Ok((seat, payload))
+}
+
+/// Under which name the options are kept that a menu of a message was given.
+pub(super) fn message_key(channel: &str, ts: &str) -> String {
+    format!("{channel}/{ts}")
 }
 
 fn in_message(workspace: &Workspace, click: &Click) -> Result<Value, String> {
@@ -117,13 +135,15 @@ fn in_message(workspace: &Workspace, click: &Click) -> Result<Value, String> {
     if !seen && click.forgery.is_none() {
         return Err("this person does not see that message".to_owned());
     }
+    let object = workspace.message_object(message);
+    let values = filled(&workspace.with_suggestions(&message_key(&click.channel, &click.ts), &object), &click.values);
     Ok(json!({
-        "container": container(channel, message), "channel": channel_object(channel),
-        "message": workspace.message_object(message), "state": { "values": {} },
+        "container": container(channel, message), "channel": channel_object(channel), "message": object,
+        "state": { "values": values },
     }))
 }
 
-fn container(channel: &Channel, message: &Message) -> Value {
+pub(super) fn container(channel: &Channel, message: &Message) -> Value {
     let mut container = json!({
         "type": "message", "message_ts": message.ts, "channel_id": channel.id,
         "is_ephemeral": message.only_for.is_some(),
@@ -146,7 +166,13 @@ pub(super) fn channel_object(channel: &Channel) -> Value {
 fn in_view(workspace: &Workspace, click: &Click, id: &str) -> Result<Value, String> {
     let open = workspace.view_of(&click.person, id).ok_or("that view is not open")?;
     let mut view = workspace.view_object(&click.person, open);
-    view["state"]["values"] = filled(&view, &click.values);
+    let inputs = view["blocks"].as_array().into_iter().flatten().filter(|block| block["type"] == "input");
+    let silent = |block: &Value| block["block_id"] == click.block_id.as_str() && block["dispatch_action"] != true;
+    if inputs.into_iter().any(silent) && click.forgery.is_none() {
+        return Err("that input sends nothing before its form does (no dispatch_action)".to_owned());
+    }
+    let values = filled(&workspace.with_suggestions(id, &view), &click.values);
+    view["state"]["values"] = values;
     Ok(json!({ "container": { "type": "view", "view_id": id }, "view": view }))
 }
 
@@ -174,137 +200,32 @@ fn action(holder: &Value, click: &Click, now: Timestamp) -> Value {
     action
 }
 
-fn element_of(holder: &Value, block_id: &str, action_id: &str) -> Option<Value> {
+/// An element of a view or message.
+pub(super) fn element_of(holder: &Value, block_id: &str, action_id: &str) -> Option<Value> {
     let block = holder["blocks"].as_array()?.iter().find(|block| block["block_id"] == block_id)?;
     let held = block.get("accessory").into_iter().chain(block.get("element"));
     let mut all = held.chain(block["elements"].as_array().into_iter().flatten());
     all.find(|element| element["action_id"] == action_id).cloned()
 }
 
-/// What every interaction carries. For a partner's people the team is their own, not ours.
-fn envelope(workspace: &Workspace, person: &str, kind: &str) -> Result<Value, String> {
+/// What every interaction carries. For a partner's people the team is their own, not ours; where the
+/// whole organization installed the app, there is none for our own people.
+pub(super) fn envelope(workspace: &Workspace, person: &str, kind: &str) -> Result<Value, String> {
     let person: &Person = workspace.people.get(person).ok_or("there is no such person")?;
-    let team = workspace.team_of(&person.team_id).ok_or("this person's workspace is not known")?;
+    let theirs = workspace.team_of(&person.team_id).ok_or("this person's workspace is not known")?;
+    let own = workspace.owns_team(&person.team_id);
+    let organization = workspace.organization.as_ref().filter(|_| own);
+    let mut team = json!({ "id": theirs.id, "domain": theirs.domain });
+    if let Some(organization) = organization {
+        (team["enterprise_id"], team["enterprise_name"]) = (json!(organization.id), json!(organization.name));
+    }
+    if own && workspace.is_organization_wide() {
+        team = Value::Null;
+    }
+    let enterprise = organization.map(|organization| json!({ "id": organization.id, "name": organization.name }));
     Ok(json!({
         "type": kind, "api_app_id": workspace.app_id, "token": LEGACY_TOKEN,
         "user": { "id": person.id, "username": person.name, "name": person.name, "team_id": person.team_id },
-        "team": { "id": team.id, "domain": team.domain }, "enterprise": null, "is_enterprise_install": false,
+        "team": team, "enterprise": enterprise, "is_enterprise_install": workspace.is_organization_wide(),
     }))
-}
-
-/// `POST /page/submit`: somebody sends a form.
-#[derive(Debug, Deserialize)]
-pub struct Submission {
-    #[serde(rename = "as")]
-    person: String,
-    view_id: String,
-    #[serde(default)]
-    values: Value,
-    #[serde(flatten)]
-    forgery: Forgery,
-}
-
-/// Sends the form, unless Slack's own form would complain first. Answers what became of it.
-pub async fn submit(State(playground): State<Playground>, Json(form): Json<Submission>) -> Json<Value> {
-    let now = playground.now();
-    let built = playground.change(|state| view_submission(&mut state.workspace, &form, now));
-    let mut payload = match built {
-        Ok(Ok(payload)) => payload,
-        Ok(Err(errors)) => return Json(json!({ "delivered": false, "status": 0, "errors": errors })),
-        Err(why) => return Json(json!({ "delivered": false, "status": 0, "why": why })),
-    };
-    form.forgery.apply(&mut payload);
-    let taken = match playground.deliver_payload("view_submission", &payload).await {
-        Ok(taken) => taken,
-        Err(why) => return Json(json!({ "delivered": false, "status": 0, "why": why })),
-    };
-    let mut report = taken.report();
-    if taken.status == 200 {
-        match playground.change(|state| settle(&mut state.workspace, &form.person, &form.view_id, &taken.body)) {
-            Ok(errors) if errors.is_empty() => {}
-            Ok(errors) => report["errors"] = Value::Object(errors),
-            Err(why) => report["why"] = json!(why),
-        }
-    }
-    Json(report)
-}
-
-/// The payload of a form, or by block id what is missing in it.
-type Filled = Result<Value, Map<String, Value>>;
-
-fn view_submission(workspace: &mut Workspace, form: &Submission, now: Timestamp) -> Result<Filled, String> {
-    let mut payload = envelope(workspace, &form.person, "view_submission")?;
-    let open = workspace.view_of(&form.person, &form.view_id).ok_or("that form is not open")?;
-    let mut view = workspace.view_object(&form.person, open);
-    let values = filled(&view, &form.values);
-    let missing = complaints(&view, &values);
-    if !missing.is_empty() && form.forgery.is_none() {
-        workspace.mark_errors(&form.person, &form.view_id, missing.clone());
-        return Ok(Err(missing));
-    }
-    view["state"]["values"] = values;
-    payload["trigger_id"] = json!(workspace.trigger(&form.person, now));
-    payload["view"] = view;
-    payload["response_urls"] = json!([]);
-    Ok(Ok(payload))
-}
-
-/// What the app's answer does to the form. Answers the errors it put beside the fields.
-fn settle(workspace: &mut Workspace, person: &str, view_id: &str, body: &str) -> Result<Map<String, Value>, String> {
-    let trouble = |what: &str| format!("We had some trouble connecting. Try again? ({what})");
-    let answer: Value = match body.trim() {
-        "" => json!({}),
-        body => serde_json::from_str(body).map_err(|_| trouble("the app's answer is not JSON"))?,
-    };
-    if !answer.is_object() {
-        return Err(trouble("the app's answer is not an object"));
-    }
-    let view = || blocks::view(answer["view"].clone()).map_err(|found| trouble(&found.join("; ")));
-    match answer["response_action"].as_str() {
-        None => workspace.close_views(person, false),
-        Some("clear") => workspace.close_views(person, true),
-        Some("update") => {
-            workspace.update_view(view_id, None, view()?).map_err(|refused| trouble(refused.code))?;
-        }
-        Some("push") => {
-            workspace.push_view(person, view()?).map_err(|refused| trouble(refused.code))?;
-        }
-        Some("errors") => {
-            let errors = answer["errors"].as_object().filter(|errors| !errors.is_empty());
-            let errors = errors.ok_or_else(|| trouble("errors without a block"))?.clone();
-            workspace.mark_errors(person, view_id, errors.clone());
-            return Ok(errors);
-        }
-        Some(_) => return Err(trouble("unknown response_action")),
-    }
-    Ok(Map::new())
-}
-
-/// `POST /page/close`: somebody closes the top form, or with `clear` (the X) all of them.
-#[derive(Debug, Deserialize)]
-pub struct Closing {
-    #[serde(rename = "as")]
-    person: String,
-    view_id: String,
-    #[serde(default)]
-    clear: bool,
-}
-
-/// Closes the form; the app is told only if its view asked for that with `notify_on_close`.
-pub async fn close(State(playground): State<Playground>, Json(closing): Json<Closing>) -> StatusCode {
-    let payload = playground.change(|state| {
-        let workspace = &mut state.workspace;
-        let mut payload = envelope(workspace, &closing.person, "view_closed").ok()?;
-        let open = workspace.view_of(&closing.person, &closing.view_id)?;
-        let told = if closing.clear { workspace.view_of(&closing.person, &open.root)? } else { open };
-        payload["view"] = workspace.view_object(&closing.person, told);
-        payload["is_cleared"] = json!(closing.clear);
-        workspace.close_views(&closing.person, closing.clear);
-        Some(payload)
-    });
-    if let Some(payload) = payload.filter(|payload| payload["view"]["notify_on_close"] == true) {
-        // Slack shows nobody whether the app took it, so its answer is of no use here.
-        drop(playground.deliver_payload("view_closed", &payload).await);
-    }
-    StatusCode::NO_CONTENT
 }

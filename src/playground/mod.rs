@@ -4,26 +4,44 @@
 //! the service. Nothing here decides about access: the service under test is the real one, reached
 //! over real HTTP in both directions, also for the client's calls to the hook.
 //!
-//! What is where: [`workspace`] and [`views`] hold the state as plain data, [`api`] is the Web API,
-//! [`blocks`] refuses what Slack would refuse, [`faults`] breaks calls on request, [`interactions`] and
-//! [`gestures`] build what people do, signed on the way out, [`client`] is the OAuth client of the page's left column, [`page`]
-//! has the page's routes and the guard that keeps other hosts and other sites out.
+//! What is where: [`installs`], [`workspace`], `messages` and [`views`] hold the state as plain data.
+//! [`api`] is the Web API, `methods` and `directory` what its methods do, [`blocks`] refuses what Slack
+//! would refuse, `pace` what comes too fast, `scopes` what the token may not; [`faults`] breaks calls on
+//! request. [`interactions`], `forms`, `suggestions`, [`gestures`] and `administration` build what
+//! people do, `delivery` takes it to the service, over HTTP or over `sockets`, and `events` sends again
+//! what was not taken. [`client`] is the OAuth client of the page's left column, [`page`] has the page's
+//! routes and the guard that keeps other hosts and other sites out.
 //!
 //! It is a stand-in and says so; it listens wherever the caller binds it (loopback), accepts only its
 //! own token, and keeps nothing beyond bounded memory.
 
+mod administration;
 pub mod api;
+mod arguments;
 pub mod blocks;
 pub mod client;
 mod delivery;
 mod demo;
+mod directory;
 mod elements;
+mod entries;
+mod events;
 pub mod faults;
+mod forms;
 pub mod gestures;
+mod hub;
+pub mod installs;
 pub mod interactions;
+mod messages;
+mod methods;
+mod pace;
 pub mod page;
 mod records;
+mod responses;
 mod rich_text;
+mod scopes;
+mod sockets;
+mod suggestions;
 pub mod views;
 pub mod workspace;
 
@@ -45,6 +63,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{SharedClock, Timestamp};
+pub use installs::Installation;
+use installs::Installations;
 pub use workspace::Workspace;
 
 /// The largest body that the stand-in reads, in bytes.
@@ -97,15 +117,13 @@ pub struct Settings {
 pub struct Playground(Arc<Inner>);
 
 struct Inner {
-    signing_secret: SecretString,
-    bot_token: SecretString,
     hook: HookAccess,
     operator_key: Option<SecretString>,
     policy_text: String,
     policy_file: String,
     page: bool,
     clock: SharedClock,
-    state: Mutex<State>,
+    state: Mutex<Held>,
     version: watch::Sender<u64>,
     slack_http: reqwest::Client,
     hook_http: reqwest::Client,
@@ -114,9 +132,17 @@ struct Inner {
 }
 
 /// What changes while the stand-in runs.
-struct State {
-    workspace: Workspace,
+struct Held {
+    installs: Installations,
+    hub: hub::Hub,
     faults: faults::Faults,
+    /// Events that were not taken.
+    retries: events::Queue,
+    /// What somebody wants to go out later.
+    held_back: Vec<delivery::Parcel>,
+    responses: responses::Addresses,
+    /// Where the stand-in was reached last, such as `http://127.0.0.1:7000`.
+    own_url: String,
     log: api::Log,
     calls: VecDeque<client::Call>,
     calls_made: u64,
@@ -133,9 +159,15 @@ impl Playground {
     pub fn new(settings: Settings, clock: SharedClock) -> anyhow::Result<Self> {
         client::usable(&settings.hook.credential)?;
         let (ask_restart, restarts) = mpsc::channel(1);
-        let state = State {
-            workspace: settings.workspace,
+        let first = Installation::new(settings.signing_secret, settings.bot_token, settings.workspace);
+        let state = Held {
+            installs: Installations::new(first),
+            hub: hub::Hub::default(),
             faults: faults::Faults::default(),
+            retries: events::Queue::new(),
+            held_back: Vec::new(),
+            responses: responses::Addresses::default(),
+            own_url: String::new(),
             log: api::Log::default(),
             calls: VecDeque::new(),
             calls_made: 0,
@@ -144,8 +176,6 @@ impl Playground {
             service_up: false,
         };
         Ok(Self(Arc::new(Inner {
-            signing_secret: settings.signing_secret,
-            bot_token: settings.bot_token,
             hook: settings.hook,
             operator_key: settings.operator_key,
             policy_text: settings.policy_text,
@@ -168,15 +198,26 @@ impl Playground {
             .route("/faults", get(faults::list).post(faults::add).delete(faults::clear))
             .route("/log", get(api::log))
             .route("/page/click", post(interactions::click))
-            .route("/page/submit", post(interactions::submit))
-            .route("/page/close", post(interactions::close))
+            .route("/page/submit", post(forms::submit))
+            .route("/page/close", post(forms::close))
+            .route("/page/suggest", post(suggestions::suggest))
             .route("/page/home", post(gestures::open_home))
             .route("/page/command", post(gestures::command))
+            .route("/page/say", post(gestures::say))
             .route("/page/raw", post(gestures::raw))
+            .route("/page/release", post(delivery::release))
+            .route("/page/retries", post(events::retries))
+            .route("/page/pace", post(pace::set))
+            .route("/page/responses", get(responses::look))
+            .route("/response/{team}/{secret}", post(responses::respond))
+            .route("/link", any(sockets::link))
+            .route("/page/socket", get(sockets::look).post(sockets::switch))
+            .route("/page/socket/act", post(sockets::befall))
+            .merge(administration::routes())
             .merge(page::routes())
             .merge(client::routes())
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-            .layer(middleware::from_fn(page::guard))
+            .layer(middleware::from_fn_with_state(self.clone(), page::guard))
             .with_state(self.clone())
     }
 
@@ -184,6 +225,16 @@ impl Playground {
     pub fn connect(&self, service_base_url: String) {
         let url = service_base_url.trim_end_matches('/').to_owned();
         self.change(|state| (state.service_url, state.service_up) = (Some(url), true));
+    }
+
+    /// Installs the app once more: in another workspace, or in a whole organization.
+    pub fn install(&self, installation: Installation) {
+        self.change(|state| state.installs.add(installation));
+    }
+
+    /// Gives the first installation an app-level token, so that its app can open sockets.
+    pub fn socket_mode(&self, app_token: SecretString) {
+        self.change(|state| state.installs.at_mut(0).app_token = Some(app_token));
     }
 
     /// Whoever runs the service takes this once: a message means that somebody asked on the page for
@@ -210,23 +261,35 @@ impl Playground {
 
     /// Looks at the workspace as it stands now: for tests that compare it with what the service says.
     pub fn look<T>(&self, look: impl FnOnce(&Workspace) -> T) -> T {
-        self.read(|state| look(&state.workspace))
+        self.read(|state| look(&state.installs.at(0).workspace))
+    }
+
+    /// Changes the first workspace by hand, as before anybody came: without telling the app.
+    pub fn arrange<T>(&self, change: impl FnOnce(&mut Workspace) -> T) -> T {
+        self.change(|state| change(&mut state.installs.at_mut(0).workspace))
+    }
+
+    /// Remembers under which name it was reached: addresses that it hands out begin with it.
+    fn answers_as(&self, host: &str) {
+        if !self.read(|state| state.own_url.strip_prefix("http://") == Some(host)) {
+            self.lock().own_url = format!("http://{host}");
+        }
     }
 
     fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&Held) -> T) -> T {
         look(&self.lock())
     }
 
     /// Changes the state, then wakes whoever follows the version.
-    fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    fn change<T>(&self, act: impl FnOnce(&mut Held) -> T) -> T {
         let done = act(&mut self.lock());
         self.0.version.send_modify(|version| *version += 1);
         done

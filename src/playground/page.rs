@@ -14,8 +14,9 @@ use futures_util::{Stream, stream};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::installs::{Place, Seat};
 use super::workspace::{Person, Workspace};
-use super::{Playground, State as Held};
+use super::{Held, Playground};
 use crate::clock::Timestamp;
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -45,7 +46,12 @@ pub fn refusal(status: StatusCode, why: &str) -> Response {
 
 /// Keeps out other hosts (DNS rebinding) and other sites (cross-site requests), and puts the security
 /// headers on every answer.
-pub async fn guard(request: Request, next: Next) -> Response {
+pub async fn guard(State(playground): State<Playground>, request: Request, next: Next) -> Response {
+    if refused(&request).is_none()
+        && let Some(host) = only(request.headers(), "host")
+    {
+        playground.answers_as(host);
+    }
     let mut response = match refused(&request) {
         Some(why) => refusal(StatusCode::FORBIDDEN, why),
         None => next.run(request).await,
@@ -116,15 +122,17 @@ async fn index(State(playground): State<Playground>) -> Response {
 }
 
 /// What the page is made of, besides its HTML: name and text.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 13] = [
     ("app.css", include_str!("page/app.css")),
     ("app.js", include_str!("page/app.js")),
     ("blockkit.js", include_str!("page/blockkit.js")),
     ("client.js", include_str!("page/client.js")),
+    ("composer.js", include_str!("page/composer.js")),
     ("dom.js", include_str!("page/dom.js")),
     ("guide.js", include_str!("page/guide.js")),
     ("mrkdwn.js", include_str!("page/mrkdwn.js")),
     ("policy.js", include_str!("page/policy.js")),
+    ("search.js", include_str!("page/search.js")),
     ("slack.js", include_str!("page/slack.js")),
     ("trail.js", include_str!("page/trail.js")),
     ("world.js", include_str!("page/world.js")),
@@ -142,20 +150,27 @@ async fn part(State(playground): State<Playground>, Path(name): Path<String>) ->
 struct Who {
     #[serde(rename = "as")]
     person: String,
+    /// Whose app is looked at, where several are installed.
+    #[serde(default)]
+    team: Option<String>,
 }
 
 async fn state(State(playground): State<Playground>, Query(who): Query<Who>) -> Response {
     let now = playground.now();
     let version = *playground.0.version.borrow();
-    match playground.read(|held| seen_by(held, &who.person, version, now)) {
+    let seen = playground.read(|held| {
+        let place = Place { person: &who.person, team: who.team.as_deref(), ..Place::default() };
+        seen_by(held, held.installs.of(place), &who.person, version, now)
+    });
+    match seen {
         Some(seen) => Json(seen).into_response(),
         None => refusal(StatusCode::NOT_FOUND, "there is no such person"),
     }
 }
 
 /// Everything that one person's screen shows.
-fn seen_by(held: &Held, id: &str, version: u64, now: Timestamp) -> Option<Value> {
-    let workspace = &held.workspace;
+fn seen_by(held: &Held, seat: Seat, id: &str, version: u64, now: Timestamp) -> Option<Value> {
+    let workspace = &held.installs.at(seat).workspace;
     let you = workspace.people.get(id).filter(|person| !person.is_bot)?;
     let dm = you.direct_channel();
     let mut you_object = card(workspace, you);
@@ -188,7 +203,7 @@ fn seen_by(held: &Held, id: &str, version: u64, now: Timestamp) -> Option<Value>
 }
 
 fn card(workspace: &Workspace, person: &Person) -> Value {
-    let outside = person.team_id != workspace.team.id;
+    let outside = !workspace.owns_team(&person.team_id);
     let guest = person.is_restricted || person.is_ultra_restricted;
     let kind = match (person.is_bot, outside, guest) {
         (true, _, _) => "bot",
@@ -227,7 +242,12 @@ struct Plug {
 }
 
 async fn plug(State(playground): State<Playground>, Json(plug): Json<Plug>) -> StatusCode {
-    playground.change(|state| state.plugged = plug.plugged);
+    playground.change(|state| {
+        state.plugged = plug.plugged;
+        if !plug.plugged {
+            state.hub.cut();
+        }
+    });
     StatusCode::NO_CONTENT
 }
 
@@ -245,6 +265,8 @@ async fn restart(State(playground): State<Playground>) -> Response {
 
 #[derive(Debug, Deserialize)]
 struct Change {
+    #[serde(default)]
+    team: Option<String>,
     id: String,
     set: Map<String, Value>,
 }
@@ -257,19 +279,31 @@ fn done(outcome: Result<(), String>) -> Response {
 }
 
 async fn person(State(playground): State<Playground>, Json(change): Json<Change>) -> Response {
-    done(playground.change(|state| state.workspace.change_person(&change.id, &change.set)))
+    done(playground.change(|state| {
+        let seat = state.installs.of(Place { person: &change.id, team: change.team.as_deref(), ..Place::default() });
+        state.installs.at_mut(seat).workspace.change_person(&change.id, &change.set)
+    }))
 }
 
 async fn channel(State(playground): State<Playground>, Json(change): Json<Change>) -> Response {
-    done(playground.change(|state| state.workspace.change_channel(&change.id, &change.set)))
+    done(playground.change(|state| {
+        let channel = Some(change.id.as_str());
+        let seat = state.installs.of(Place { channel, team: change.team.as_deref(), ..Place::default() });
+        state.installs.at_mut(seat).workspace.change_channel(&change.id, &change.set)
+    }))
 }
 
 #[derive(Debug, Deserialize)]
 struct Members {
+    #[serde(default)]
+    team: Option<String>,
     id: String,
     users: Vec<String>,
 }
 
 async fn group(State(playground): State<Playground>, Json(change): Json<Members>) -> Response {
-    done(playground.change(|state| state.workspace.change_group(&change.id, change.users)))
+    done(playground.change(|state| {
+        let seat = state.installs.of(Place { team: change.team.as_deref(), ..Place::default() });
+        state.installs.at_mut(seat).workspace.change_group(&change.id, change.users)
+    }))
 }

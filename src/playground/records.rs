@@ -14,6 +14,30 @@ pub struct Team {
     pub name: String,
 }
 
+/// An organization (Enterprise Grid): several workspaces with one directory of people.
+#[derive(Debug, Clone)]
+pub struct Organization {
+    /// `E…`
+    pub id: String,
+    /// The part before `.enterprise.slack.com`.
+    pub domain: String,
+    /// What people call it.
+    pub name: String,
+    /// Its workspaces besides the one where everything belongs that is not said to be elsewhere.
+    pub teams: Vec<Team>,
+    /// How the app came in.
+    pub install: Install,
+}
+
+/// How the app came into an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Install {
+    /// One workspace of it installed the app for itself.
+    Workspace,
+    /// The organization installed it for all its workspaces: payloads then name no team.
+    OrganizationWide,
+}
+
 /// Somebody, or a bot. The flags are those of Slack's user object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,6 +166,11 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// A channel that only its members know of: its id begins with `G`.
+    pub fn is_private(&self) -> bool {
+        self.id.starts_with('G')
+    }
+
     /// Whether `person` sees this conversation.
     pub fn has(&self, person: &str) -> bool {
         self.members.iter().any(|member| member == person)
@@ -153,7 +182,7 @@ impl Channel {
 pub struct Message {
     /// Its identity within the channel: seconds, a dot, six digits.
     pub ts: String,
-    /// Who wrote it; always the bot.
+    /// Who wrote it: the bot or a person.
     pub user: String,
     /// Fallback and notification text.
     pub text: String,
@@ -190,6 +219,8 @@ pub struct Draft {
     pub thread_ts: Option<String>,
     /// Message metadata.
     pub metadata: Option<Value>,
+    /// Who says it, if it is not the app.
+    pub by: Option<String>,
 }
 
 /// Why Slack would refuse a call.
@@ -199,10 +230,21 @@ pub struct Refused {
     pub code: &'static str,
     /// `response_metadata.messages`, where Slack explains.
     pub messages: Vec<String>,
+    /// The scope that the token lacks.
+    pub needed: Option<&'static str>,
+    /// When it may be tried again, in seconds: the call came too soon.
+    pub retry_after: Option<u64>,
+}
+
+impl Refused {
+    /// Refused with Slack's explanations.
+    pub fn because(code: &'static str, messages: Vec<String>) -> Self {
+        Self { messages, ..Self::from(code) }
+    }
 }
 
 impl From<&'static str> for Refused {
     fn from(code: &'static str) -> Self {
-        Self { code, messages: Vec::new() }
+        Self { code, messages: Vec::new(), needed: None, retry_after: None }
     }
 }

@@ -3,9 +3,15 @@
 mod asking;
 mod breaking;
 mod clicking;
+mod commands;
+mod events;
 mod forms;
 mod guarding;
+mod installing;
+mod menus;
 mod posting;
+mod rules;
+mod socket_mode;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

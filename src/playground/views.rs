@@ -1,5 +1,5 @@
-//! Forms (modals) and Home tabs: opening with a trigger, updating, stacking, closing, and what a
-//! filled form looks like when it is sent.
+//! Forms (modals) and Home tabs: opening with a trigger, updating, stacking, closing. What is entered in
+//! them is in [`super::entries`].
 
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ impl Workspace {
 
     /// Opens a form for whoever the trigger belongs to. A form that was open there goes away.
     pub fn open_view(&mut self, trigger: &str, view: Value, now: Timestamp) -> Result<Value, Refused> {
+        a_form(&view)?;
+        self.external_id_is_free(&view, None)?;
         let person = self.spend(trigger, now)?;
         let opened = fresh(view, None, None);
         let shown = self.view_object(&person, &opened);
@@ -78,8 +80,21 @@ impl Workspace {
         Ok(shown)
     }
 
+    /// Puts a form on top of the stack of whoever the trigger belongs to.
+    pub fn push_with_trigger(&mut self, trigger: &str, view: Value, now: Timestamp) -> Result<Value, Refused> {
+        a_form(&view)?;
+        self.external_id_is_free(&view, None)?;
+        let person = self.spend(trigger, now)?;
+        if self.views.get(&person).is_none_or(Vec::is_empty) {
+            return Err("not_found".into());
+        }
+        self.push_view(&person, view)
+    }
+
     /// Puts a form on top of the person's stack.
     pub fn push_view(&mut self, person: &str, view: Value) -> Result<Value, Refused> {
+        a_form(&view)?;
+        self.external_id_is_free(&view, None)?;
         let stack = self.views.entry(person.to_owned()).or_default();
         if stack.len() >= STACK_MAX {
             return Err("push_limit_reached".into());
@@ -90,8 +105,34 @@ impl Workspace {
         Ok(self.view_object(person, &opened))
     }
 
+    /// The id of the open form that goes by this id or that external id.
+    pub fn view_named(&self, id: &str, external: &str) -> Result<String, Refused> {
+        match (id, external) {
+            ("", "") => Err("invalid_arguments".into()),
+            ("", external) => {
+                let named = |open: &&OpenView| open.view["external_id"] == external;
+                let found = self.views.values().flatten().find(named);
+                Ok(found.ok_or(Refused::from("not_found"))?.id.clone())
+            }
+            (id, _) => Ok(id.to_owned()),
+        }
+    }
+
+    /// An external id names one view of the app in the whole workspace.
+    fn external_id_is_free(&self, view: &Value, except: Option<&str>) -> Result<(), Refused> {
+        let Some(external) = view["external_id"].as_str().filter(|id| !id.is_empty()) else { return Ok(()) };
+        let all = self.views.values().flatten().chain(self.homes.values());
+        let taken = |open: &OpenView| Some(open.id.as_str()) != except && open.view["external_id"] == external;
+        match all.into_iter().any(taken) {
+            true => Err("duplicate_external_id".into()),
+            false => Ok(()),
+        }
+    }
+
     /// Replaces a form that is open on somebody's screen. With a `hash`, only if nothing changed since.
     pub fn update_view(&mut self, id: &str, hash: Option<&str>, view: Value) -> Result<Value, Refused> {
+        a_form(&view)?;
+        self.external_id_is_free(&view, Some(id))?;
         let found = self
             .views
             .iter_mut()
@@ -108,7 +149,11 @@ impl Workspace {
 
     /// Shows `view` as the Home tab of `person`.
     pub fn publish_home(&mut self, person: &str, hash: Option<&str>, view: Value) -> Result<Value, Refused> {
+        if view["type"] != "home" {
+            return Err(Refused::because("invalid_arguments", vec!["[ERROR] a Home tab must be of type home".into()]));
+        }
         self.person(person)?;
+        self.external_id_is_free(&view, self.homes.get(person).map(|home| home.id.as_str()))?;
         let mut home = fresh(view, None, None);
         if let Some(earlier) = self.homes.get(person) {
             if hash.is_some_and(|hash| hash != earlier.hash) {
@@ -164,10 +209,18 @@ impl Workspace {
         let facts = json!({
             "id": open.id, "team_id": team, "app_id": self.app_id, "bot_id": self.bot_id, "hash": open.hash,
             "state": { "values": {} }, "root_view_id": open.root, "previous_view_id": open.previous,
-            "app_installed_team_id": self.team.id,
+            "app_installed_team_id": self.installed_in(),
         });
         super::merge(&mut object, &facts);
         object
+    }
+}
+
+/// Only a modal opens as a form.
+fn a_form(view: &Value) -> Result<(), Refused> {
+    match view["type"] == "modal" {
+        true => Ok(()),
+        false => Err(Refused::because("invalid_arguments", vec!["[ERROR] only a modal can be opened".into()])),
     }
 }
 
@@ -181,107 +234,4 @@ fn fresh(view: Value, root: Option<String>, previous: Option<String>) -> OpenVie
         view,
         errors: Map::new(),
     }
-}
-
-/// The `state.values` of a filled form. `entered` holds a text, an option's value, a list of them or
-/// null (emptied) by block and action; what it leaves out has the element's initial value.
-pub fn filled(view: &Value, entered: &Value) -> Value {
-    let mut values = json!({});
-    for block in view["blocks"].as_array().into_iter().flatten() {
-        let held = block.get("element").into_iter().chain(block.get("accessory"));
-        for element in held.chain(block["elements"].as_array().into_iter().flatten()) {
-            let (Some(block_id), Some(action)) = (block["block_id"].as_str(), element["action_id"].as_str()) else {
-                continue;
-            };
-            if let Some(state) = element_state(element, entered.get(block_id).and_then(|held| held.get(action))) {
-                values[block_id][action] = state;
-            }
-        }
-    }
-    values
-}
-
-/// What Slack's own form would complain about before sending: required fields that are empty and
-/// texts that are too short or too long. By block id.
-pub fn complaints(view: &Value, values: &Value) -> Map<String, Value> {
-    let mut found = Map::new();
-    for block in view["blocks"].as_array().into_iter().flatten().filter(|block| block["type"] == "input") {
-        let (Some(id), Some(action)) = (block["block_id"].as_str(), block["element"]["action_id"].as_str()) else {
-            continue;
-        };
-        let state = &values[id][action];
-        let length = state["value"].as_str().map_or(0, |text| text.chars().count() as u64);
-        let wrong = match (is_empty(state), block["optional"] == true) {
-            (true, true) => None,
-            (true, false) => Some("Please complete this required field.".to_owned()),
-            (false, _) => out_of_bounds(&block["element"], length),
-        };
-        if let Some(wrong) = wrong {
-            found.insert(id.to_owned(), json!(wrong));
-        }
-    }
-    found
-}
-
-fn out_of_bounds(element: &Value, length: u64) -> Option<String> {
-    if element["type"] != "plain_text_input" {
-        return None;
-    }
-    let (min, max) = (element["min_length"].as_u64().unwrap_or(0), element["max_length"].as_u64().unwrap_or(3000));
-    match (length < min, length > max) {
-        (true, _) => Some(format!("Please enter at least {min} characters.")),
-        (_, true) => Some(format!("Please enter at most {max} characters.")),
-        (false, false) => None,
-    }
-}
-
-fn is_empty(state: &Value) -> bool {
-    let held = state.as_object().into_iter().flatten().filter(|(key, _)| *key != "type");
-    held.map(|(_, value)| value).all(|value| match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
-    })
-}
-
-/// What one element holds, in Slack's shape; `None` for elements that hold nothing, such as buttons.
-pub fn element_state(element: &Value, entered: Option<&Value>) -> Option<Value> {
-    let kind = element["type"].as_str()?;
-    let given = |initial: &str| entered.cloned().unwrap_or_else(|| element[initial].clone());
-    let one = |initial: &str| match entered {
-        Some(value) => option(element, value),
-        None => element[initial].clone(),
-    };
-    let several = || match entered {
-        Some(list) => {
-            list.as_array().into_iter().flatten().map(|v| option(element, v)).filter(|o| !o.is_null()).collect()
-        }
-        None if element["initial_options"].is_array() => element["initial_options"].clone(),
-        None => json!([]),
-    };
-    let (member, value) = match kind {
-        "plain_text_input" | "email_text_input" | "url_text_input" | "number_input" => {
-            ("value", given("initial_value"))
-        }
-        "static_select" | "radio_buttons" => ("selected_option", one("initial_option")),
-        "checkboxes" | "multi_static_select" => ("selected_options", several()),
-        "users_select" => ("selected_user", given("initial_user")),
-        "multi_users_select" => ("selected_users", given("initial_users")),
-        "conversations_select" => ("selected_conversation", given("initial_conversation")),
-        "channels_select" => ("selected_channel", given("initial_channel")),
-        "datepicker" => ("selected_date", given("initial_date")),
-        "timepicker" => ("selected_time", given("initial_time")),
-        "datetimepicker" => ("selected_date_time", given("initial_date_time")),
-        _ => return None,
-    };
-    Some(json!({ "type": kind, member: value }))
-}
-
-/// The whole option with that value, as Slack sends it; null when there is none.
-fn option(element: &Value, value: &Value) -> Value {
-    let plain = element["options"].as_array().into_iter().flatten();
-    let groups = element["option_groups"].as_array().into_iter().flatten();
-    let grouped = groups.flat_map(|group| group["options"].as_array().into_iter().flatten());
-    plain.chain(grouped).find(|option| option["value"] == *value).cloned().unwrap_or(Value::Null)
 }

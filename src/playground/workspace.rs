@@ -1,5 +1,6 @@
 //! What the stand-in's workspace holds: people, user groups, channels, messages, forms and Home
-//! tabs. Pure functions over plain data; the time is an argument.
+//! tabs. Pure functions over plain data; the time is an argument. What is done with messages is in
+//! [`super::messages`], with forms in [`super::views`].
 //!
 //! Shapes follow docs.slack.dev (user object, message, conversation, view). What a real Slack would
 //! refuse is refused here with Slack's own error code, so that mistakes show in a test and not in
@@ -8,17 +9,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-pub use super::records::{Channel, ChannelKind, Draft, Group, Message, Person, Refused, Team};
+pub use super::messages::MESSAGES_MAX;
+pub use super::records::{Channel, ChannelKind, Draft, Group, Install, Message, Organization, Person, Refused, Team};
 use super::views::{OpenView, Trigger};
-use crate::clock::Timestamp;
-
-/// How many messages a channel keeps; the oldest go first.
-pub const MESSAGES_MAX: usize = 500;
-
-/// How many characters the top-level text of a message may have (chat.postMessage, `msg_too_long`).
-const TEXT_CHARS_MAX: usize = 40_000;
 
 /// Everything that the stand-in's Slack knows.
 #[derive(Debug, Clone)]
@@ -27,6 +22,10 @@ pub struct Workspace {
     pub team: Team,
     /// Workspaces that people of shared channels come from.
     pub partners: Vec<Team>,
+    /// The organization that the workspace belongs to, if it does.
+    pub organization: Option<Organization>,
+    /// User groups and channels of the organization's other workspaces: the team by their id.
+    pub elsewhere: BTreeMap<String, String>,
     /// `A…`
     pub app_id: String,
     /// The app's bot user, which must be among the people.
@@ -46,7 +45,9 @@ pub struct Workspace {
     pub(super) homes: HashMap<String, OpenView>,
     /// What may still open a form, oldest first.
     pub(super) triggers: VecDeque<Trigger>,
-    last_micros: i64,
+    /// Options that the app gave to menus, by where the menu stands.
+    pub(super) suggested: HashMap<String, Vec<Value>>,
+    pub(super) last_micros: i64,
 }
 
 impl Workspace {
@@ -55,6 +56,8 @@ impl Workspace {
         let mut workspace = Self {
             team,
             partners: Vec::new(),
+            organization: None,
+            elsewhere: BTreeMap::new(),
             app_id: app_id.to_owned(),
             bot_user: bot_user.to_owned(),
             bot_id: format!("B{}", bot_user.get(1..).unwrap_or_default()),
@@ -65,6 +68,7 @@ impl Workspace {
             views: HashMap::new(),
             homes: HashMap::new(),
             triggers: VecDeque::new(),
+            suggested: HashMap::new(),
             last_micros: 0,
         };
         let people: Vec<Person> = workspace.people.values().filter(|person| !person.is_bot).cloned().collect();
@@ -76,7 +80,34 @@ impl Workspace {
 
     /// The workspace that a person belongs to, if it is known here.
     pub fn team_of(&self, team_id: &str) -> Option<&Team> {
-        std::iter::once(&self.team).chain(&self.partners).find(|team| team.id == team_id)
+        std::iter::once(&self.team).chain(self.siblings()).chain(&self.partners).find(|team| team.id == team_id)
+    }
+
+    fn siblings(&self) -> impl Iterator<Item = &Team> {
+        self.organization.iter().flat_map(|organization| &organization.teams)
+    }
+
+    /// Whether that team is ours: the one where the app is installed, or another of the organization.
+    pub fn owns_team(&self, team_id: &str) -> bool {
+        self.team.id == team_id || self.siblings().any(|team| team.id == team_id)
+    }
+
+    /// The team that a user group or a channel belongs to.
+    pub fn home_of(&self, id: &str) -> &str {
+        self.elsewhere.get(id).map_or(&self.team.id, String::as_str)
+    }
+
+    /// Whether one installation serves all workspaces of the organization.
+    pub fn is_organization_wide(&self) -> bool {
+        self.organization.as_ref().is_some_and(|one| one.install == Install::OrganizationWide)
+    }
+
+    /// Where the app is installed: the team's id, or the organization's.
+    pub fn installed_in(&self) -> &str {
+        match &self.organization {
+            Some(organization) if organization.install == Install::OrganizationWide => &organization.id,
+            _ => &self.team.id,
+        }
     }
 
     /// The person of that id, or Slack's `user_not_found`.
@@ -114,139 +145,9 @@ impl Workspace {
         }
     }
 
-    /// Where a message to `target` goes: a channel id as it is, a user id's direct messages.
-    fn destination(&mut self, target: &str) -> Result<Channel, Refused> {
-        let id = match target.starts_with('U') || target.starts_with('W') {
-            true => self.direct_with(target).map_err(|_| Refused::from("channel_not_found"))?,
-            false => target.to_owned(),
-        };
-        let channel = self.channels.get(&id).ok_or(Refused::from("channel_not_found"))?;
-        if channel.is_archived {
-            return Err("is_archived".into());
-        }
-        if !channel.has(&self.bot_user) {
-            return Err("not_in_channel".into());
-        }
-        Ok(channel.clone())
-    }
-
-    /// The next message time: the clock's, but never twice the same.
-    fn next_ts(&mut self, now: Timestamp) -> String {
-        self.last_micros = now.timestamp_micros().max(self.last_micros + 1);
-        format!("{}.{:06}", self.last_micros / 1_000_000, self.last_micros % 1_000_000)
-    }
-
-    /// Posts a message for everybody in the channel; answers the channel id and the message.
-    pub fn post(&mut self, target: &str, draft: Draft, now: Timestamp) -> Result<(String, Message), Refused> {
-        let channel = self.destination(target)?;
-        if let Some(thread) = &draft.thread_ts
-            && !self.messages_in(&channel.id).any(|message| message.ts == *thread && message.only_for.is_none())
-        {
-            return Err("thread_not_found".into());
-        }
-        self.keep(channel.id, draft, None, now)
-    }
-
-    /// Shows a message to one person of the channel only.
-    pub fn whisper(
-        &mut self,
-        target: &str,
-        to: &str,
-        draft: Draft,
-        now: Timestamp,
-    ) -> Result<(String, Message), Refused> {
-        let channel = self.destination(target)?;
-        self.person(to)?;
-        if !channel.has(to) {
-            return Err("user_not_in_channel".into());
-        }
-        self.keep(channel.id, draft, Some(to.to_owned()), now)
-    }
-
-    fn keep(
-        &mut self,
-        channel: String,
-        draft: Draft,
-        only_for: Option<String>,
-        now: Timestamp,
-    ) -> Result<(String, Message), Refused> {
-        let text = draft.text.unwrap_or_default();
-        let blocks = draft.blocks.unwrap_or_else(|| json!([]));
-        sayable(&text, &blocks)?;
-        let message = Message {
-            ts: self.next_ts(now),
-            user: self.bot_user.clone(),
-            text,
-            blocks,
-            thread_ts: draft.thread_ts,
-            edited: false,
-            metadata: draft.metadata,
-            only_for,
-        };
-        let messages = self.messages.entry(channel.clone()).or_default();
-        if messages.len() >= MESSAGES_MAX {
-            messages.pop_front();
-        }
-        messages.push_back(message.clone());
-        Ok((channel, message))
-    }
-
-    /// Changes a message in place. What the draft leaves out stays as it is.
-    pub fn update(&mut self, channel: &str, ts: &str, draft: Draft) -> Result<Message, Refused> {
-        if !self.channels.contains_key(channel) {
-            // Unlike chat.postMessage, chat.update takes no user id.
-            return Err("channel_not_found".into());
-        }
-        let (channel, bot) = (self.destination(channel)?.id, self.bot_user.clone());
-        let message = self
-            .messages
-            .get_mut(&channel)
-            .and_then(|all| all.iter_mut().find(|message| message.ts == ts && message.only_for.is_none()))
-            .ok_or(Refused::from("message_not_found"))?;
-        if message.user != bot {
-            return Err("cant_update_message".into());
-        }
-        let text = draft.text.unwrap_or_else(|| message.text.clone());
-        let blocks = draft.blocks.unwrap_or_else(|| message.blocks.clone());
-        sayable(&text, &blocks)?;
-        (message.text, message.blocks, message.edited) = (text, blocks, true);
-        if draft.metadata.is_some() {
-            message.metadata = draft.metadata;
-        }
-        Ok(message.clone())
-    }
-
-    /// The messages of a channel, oldest first.
-    pub fn messages_in(&self, channel: &str) -> impl Iterator<Item = &Message> {
-        self.messages.get(channel).into_iter().flatten()
-    }
-
-    /// A message of a channel by its time, ephemeral ones too.
-    pub fn message(&self, channel: &str, ts: &str) -> Option<&Message> {
-        self.messages_in(channel).find(|message| message.ts == ts)
-    }
-
     /// The conversations that a person sees.
     pub fn channels_of(&self, person: &str) -> impl Iterator<Item = &Channel> {
         self.channels.values().filter(move |channel| channel.has(person))
-    }
-
-    /// A message as Slack sends it back in answers and interactions.
-    pub fn message_object(&self, message: &Message) -> Value {
-        let mut object = json!({
-            "type": "message", "user": message.user, "bot_id": self.bot_id, "app_id": self.app_id,
-            "team": self.team.id, "text": message.text, "ts": message.ts, "blocks": message.blocks,
-        });
-        if let Some(thread) = &message.thread_ts {
-            object["thread_ts"] = json!(thread);
-        }
-        if let Some(metadata) = &message.metadata {
-            object["metadata"] = metadata.clone();
-        }
-        if message.edited {
-            object["edited"] = json!({ "user": self.bot_id, "ts": message.ts });
-        }
-        object
     }
 
     /// Changes some members of a person's record. Says what is wrong with a member that does not exist.
@@ -263,21 +164,24 @@ impl Workspace {
         Ok(())
     }
 
+    /// Gives a channel another id; its messages move along.
+    pub fn rename_channel(&mut self, id: &str, to: &str) -> Result<(), String> {
+        if self.channels.contains_key(to) {
+            return Err("there is a channel of that id already".to_owned());
+        }
+        let channel = self.channels.remove(id).ok_or("there is no such channel")?;
+        self.channels.insert(to.to_owned(), Channel { id: to.to_owned(), ..channel });
+        if let Some(messages) = self.messages.remove(id) {
+            self.messages.insert(to.to_owned(), messages);
+        }
+        Ok(())
+    }
+
     /// Replaces the members of a user group.
     pub fn change_group(&mut self, id: &str, users: Vec<String>) -> Result<(), String> {
         self.groups.get_mut(id).ok_or("there is no such user group")?.users = users;
         Ok(())
     }
-}
-
-fn sayable(text: &str, blocks: &Value) -> Result<(), Refused> {
-    if text.is_empty() && blocks.as_array().is_none_or(Vec::is_empty) {
-        return Err("no_text".into());
-    }
-    if text.chars().count() > TEXT_CHARS_MAX {
-        return Err("msg_too_long".into());
-    }
-    Ok(())
 }
 
 fn changed<T: Serialize + for<'de> Deserialize<'de>>(record: &T, set: &Map<String, Value>) -> Result<T, String> {

@@ -6,6 +6,7 @@
 
 import { h, icon } from "./dom.js";
 import { richText, textObject, words } from "./mrkdwn.js";
+import { search } from "./search.js";
 import { world } from "./world.js";
 
 /** All blocks of a message or view. */
@@ -91,6 +92,9 @@ function chooser(block, element, doing) {
 
 let made = 0;
 
+/** Fields that somebody types into: these do not tell the app with every change. */
+const typed = new Set(["plain_text_input", "email_text_input", "url_text_input", "number_input"]);
+
 function input(block, doing) {
   const element = block.element ?? {};
   made += 1;
@@ -100,10 +104,12 @@ function input(block, doing) {
   const described = [block.hint && ids.hint, ids.error].filter(Boolean).join(" ");
   const chose = (value, from) => {
     doing.entered?.();
-    if (block.dispatch_action) doing.act({ block, element, value, from });
+    if (block.dispatch_action && !typed.has(element.type)) doing.act({ block, element, value, from });
   };
-  const several = ["checkboxes", "radio_buttons", "multi_static_select"].includes(element.type);
-  const field = entry(block, element, { ...doing, id: ids.field, described, invalid: Boolean(error), required: !block.optional, chose })
+  // A text that dispatches is sent when somebody presses Enter, or with each letter if it says so.
+  const enters = (value, from) => block.dispatch_action && doing.act({ block, element, value, from });
+  const several = ["checkboxes", "radio_buttons", "multi_static_select", "multi_external_select"].includes(element.type);
+  const field = entry(block, element, { ...doing, id: ids.field, described, invalid: Boolean(error), required: !block.optional, chose, enters })
     ?? h("span", { class: "unknown" }, `(This stand-in does not draw “${element.type}”.)`);
   const optional = block.optional && h("span", { class: "optional" }, " (optional)");
   const beneath = [
@@ -118,7 +124,7 @@ function input(block, doing) {
 /** What an element holds before anybody touches it. */
 function initial(element) {
   const list = element.initial_options?.map((option) => option.value);
-  return list ?? element.initial_option?.value ?? element.initial_value ?? element.initial_user ?? element.initial_date ?? element.initial_time ?? null;
+  return list ?? element.initial_option?.value ?? element.initial_value ?? element.initial_user ?? element.initial_date ?? element.initial_time ?? element.initial_date_time ?? null;
 }
 
 const options = (element) => [...(element.options ?? []), ...(element.option_groups ?? []).flatMap((group) => group.options ?? [])];
@@ -131,8 +137,16 @@ function entry(block, element, doing) {
     held[element.action_id] = value;
     doing.chose?.(value, from);
   };
+  const says = element.dispatch_action_config?.trigger_actions_on ?? ["on_enter_pressed"];
+  const tells = doing.enters && typed.has(element.type) ? {
+    onkeydown: (event) => {
+      if (event.key !== "Enter" || event.target.tagName === "TEXTAREA" || !says.includes("on_enter_pressed")) return;
+      if (doing.enters(held[element.action_id], event.target) !== undefined) event.preventDefault();
+    },
+    onchange: (event) => says.includes("on_character_entered") && doing.enters(held[element.action_id], event.target),
+  } : {};
   const common = {
-    id: doing.id, "data-action": element.action_id, "data-focus": `${block.block_id} ${element.action_id}`,
+    ...tells, id: doing.id, "data-action": element.action_id, "data-focus": `${block.block_id} ${element.action_id}`,
     "aria-label": doing.label, "aria-describedby": doing.described || undefined, "aria-invalid": doing.invalid ? "true" : undefined,
     "aria-required": doing.required ? "true" : undefined, "data-first": element.focus_on_load,
   };
@@ -144,6 +158,9 @@ function entry(block, element, doing) {
     case "number_input": return oneLine("number", element, common, value, keep);
     case "datepicker": return oneLine("date", element, common, value, keep);
     case "timepicker": return oneLine("time", element, common, value, keep);
+    case "datetimepicker": return moment(common, value, keep);
+    case "external_select":
+    case "multi_external_select": return search(block, element, common, value, keep, doing);
     case "static_select": return select(element, common, value, keep);
     case "users_select": return people(element, common, value, keep);
     case "radio_buttons": return choices("radio", element, common, value, keep);
@@ -168,6 +185,20 @@ function oneLine(type, element, common, value, keep) {
     oninput: () => keep(line.value || null, line),
   });
   return line;
+}
+
+/** Slack keeps a moment as a Unix time; the browser's field has the reader's time zone. */
+function moment(common, value, keep) {
+  const two = (n) => String(n).padStart(2, "0");
+  const local = (seconds) => {
+    const at = new Date(seconds * 1000);
+    return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(at.getHours())}:${two(at.getMinutes())}`;
+  };
+  const field = h("input", {
+    ...common, type: "datetime-local", value: value ? local(value) : "",
+    onchange: () => keep(field.value ? Math.round(new Date(field.value).getTime() / 1000) : null, field),
+  });
+  return field;
 }
 
 function select(element, common, value, keep) {

@@ -1,5 +1,6 @@
-// The guided path: eight steps that check themselves off from what really happened. "Show me" prepares
-// form, person and tab and points at what to press; the pressing is left to the person.
+// The guided path: steps that check themselves off from what really happened. To add one, put it into STEPS with
+// `done`, `hint` and `lead`; "Show me" then prepares form, person and tab and points at what to press; the pressing
+// is left to the person.
 
 import { choose } from "./client.js";
 import { announce, byId, h, icon, keyed, now } from "./dom.js";

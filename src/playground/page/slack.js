@@ -2,6 +2,7 @@
 // stand-in, which signs it and sends it to the service.
 
 import { blocks, confirmed, onlyYou } from "./blockkit.js";
+import { drawComposer, replyLine } from "./composer.js";
 import { announce, byId, glow, h, icon, keyed, timeOfDay } from "./dom.js";
 import { mrkdwn, words } from "./mrkdwn.js";
 import { become, openTab, personOf, post, refresh, whyNot, world } from "./world.js";
@@ -15,6 +16,7 @@ export function draw() {
   drawWindow();
   drawTabs();
   drawChannel();
+  drawComposer(currentTab());
   drawForm();
 }
 
@@ -132,7 +134,7 @@ function drawChannel() {
   let toEnd = false;
   keyed(place, threads(tab), {
     key: (item) => item.key,
-    sign: (item) => JSON.stringify([item.message, item.replies, trouble.get(item.key), namesKnown()]),
+    sign: (item) => JSON.stringify([item.message, item.replies, trouble.get(item.key), namesKnown(), answering.has(`${world.person} ${item.key}`)]),
     make: (item) => item.empty ?? drawMessage(item, tab),
     arrived: (element, item) => {
       if (!item.message) return;
@@ -200,24 +202,51 @@ function drawMessage({ message, replies, key }, tab) {
   h("div", { class: "message-body" },
     message.ephemeral && onlyYou(),
     byline(author, message, time),
-    h("div", { class: "blocks" }, content(message, { act: (action) => click(action, { channel: tab.id, ts: message.ts }, key) })),
+    h("div", { class: "blocks" }, content(message, inMessage(tab.id, message.ts, key))),
     trouble.has(key) && h("p", { class: "trouble", role: "alert" }, trouble.get(key)),
-    replies.length > 0 && h("div", { class: "thread" },
-      h("p", { class: "thread-count" }, replies.length === 1 ? "1 reply" : `${replies.length} replies`),
-      replies.map((reply) => drawReply(reply, tab, key)))));
+    !message.ephemeral && thread(message, replies, tab, key)));
+}
+
+/** Which threads are open to be answered, by person and message. */
+const answering = new Set();
+
+function thread(message, replies, tab, key) {
+  const mark = `${world.person} ${key}`;
+  const count = replies.length === 1 ? "1 reply" : `${replies.length} replies`;
+  const open = h("button", {
+    type: "button", class: "link reply-open", "data-focus": `reply-open ${message.ts}`, "data-testid": `reply-open-${message.ts}`, "aria-expanded": String(answering.has(mark)),
+    onclick: () => {
+      const opens = !answering.has(mark);
+      opens ? answering.add(mark) : answering.delete(mark);
+      draw();
+      if (opens) byId("channel").querySelector(`[data-testid="reply-${message.ts}"]`)?.focus();
+    },
+  }, answering.has(mark) ? "Close" : "Reply in thread");
+  return h("div", { class: replies.length > 0 || answering.has(mark) ? "thread" : "thread bare" },
+    replies.length > 0 && h("p", { class: "thread-count" }, count),
+    replies.map((reply) => drawReply(reply, tab, key)),
+    answering.has(mark) && replyLine(tab.id, message.ts),
+    open);
 }
 
 function drawReply(reply, tab, key) {
   const author = personOf(reply.user);
   const time = timeOfDay(Number(reply.ts) * 1000, false);
-  const doing = { act: (action) => click(action, { channel: tab.id, ts: reply.ts }, key) };
+  const doing = inMessage(tab.id, reply.ts, key);
   return h("div", { class: reply.ephemeral ? "reply ephemeral" : "reply", "data-testid": `message-${reply.ts}`, "data-state": "reply", "data-ephemeral": String(Boolean(reply.ephemeral)) },
     avatar(author, "small"),
     h("div", {}, reply.ephemeral && onlyYou(), byline(author, reply, time), h("div", { class: "blocks" }, content(reply, doing))));
 }
 
+/** What the blocks of a message live in: where they stand, and what was entered in them. */
+function inMessage(channel, ts, key) {
+  const where = { channel, ts };
+  const values = kept(`${world.person} ${channel} ${ts}`);
+  return { where, values, act: (action) => click({ ...action, values }, where, key) };
+}
+
 const byline = (author, message, time) => h("p", { class: "byline" },
-  h("strong", {}, author?.name ?? "Countersign"), h("span", { class: "app" }, "App"), h("time", {}, time), message.edited && h("span", { class: "edited" }, "(edited)"));
+  h("strong", {}, author?.name ?? "Countersign"), (!author || author.kind === "bot") && h("span", { class: "app" }, "App"), h("time", {}, time), message.edited && h("span", { class: "edited" }, "(edited)"));
 
 const content = (message, doing) => (message.blocks?.length ? blocks(message.blocks, doing) : h("div", { class: "b-text" }, mrkdwn(message.text)));
 
@@ -231,10 +260,17 @@ function drawHome(place) {
     sign: () => JSON.stringify([home?.blocks, trouble.get("home")]),
     make: () => h("div", { class: "home", "data-testid": "home" },
       home
-        ? h("div", { class: "blocks" }, blocks(home.blocks, { values: {}, act: (action) => click(action, { view_id: home.id }, "home") }))
+        ? h("div", { class: "blocks" }, blocks(home.blocks, inView(home, "home")))
         : h("div", { class: "empty-channel" }, icon("home", "icon large"), h("p", {}, "The app’s Home shows what waits for you and what access is live. The app has not drawn it for you yet.")),
       trouble.has("home") && h("p", { class: "trouble", role: "alert" }, trouble.get("home"))),
   });
+}
+
+/** The same for a view. What was entered stays when Slack replaces the view, by block and action. */
+function inView(view, key) {
+  const where = { view_id: view.id };
+  const values = kept(`${world.person} ${view.id}`);
+  return { where, values, act: (action) => click({ ...action, values }, where, key) };
 }
 
 // ---- clicks -------------------------------------------------------------------------------------
@@ -242,12 +278,12 @@ function drawHome(place) {
 /** Why the last click on a message went wrong, by message; gone after a while. */
 const trouble = new Map();
 
-async function click({ block, element, value, from }, where, key) {
+async function click({ block, element, value, values, from }, where, key) {
   if (element.confirm && !(await confirmed(element.confirm, from))) return;
   const held = from?.matches?.("button") ? from : undefined;
   held?.setAttribute("aria-busy", "true");
   opener = { person: world.person, element: from, mark: from?.dataset?.focus, key };
-  const answer = await post("/page/click", { as: world.person, ...where, block_id: block.block_id, action_id: element.action_id, value });
+  const answer = await post("/page/click", { as: world.person, ...where, block_id: block.block_id, action_id: element.action_id, value, values });
   held?.removeAttribute("aria-busy");
   const went = answer.ok && answer.body.delivered !== false && !(answer.body.status >= 300);
   if (!went) {
@@ -259,8 +295,17 @@ async function click({ block, element, value, from }, where, key) {
 
 // ---- forms --------------------------------------------------------------------------------------
 
-/** What was entered, by view; a form that Slack replaces begins anew. */
+/** What was entered, by person and place. Slack keeps it when a view is replaced and its block and action are still there. */
 const entered = new Map();
+
+function kept(place) {
+  if (!entered.has(place)) {
+    if (entered.size > 60) entered.clear();
+    entered.set(place, {});
+  }
+  return entered.get(place);
+}
+
 /** What the person pressed before the form opened: the focus goes back there. */
 let opener = null;
 let open = "";
@@ -281,12 +326,14 @@ function drawForm() {
   if (shape === open) return showErrors(over, held.errors ?? {});
   const fresh = open === "";
   open = shape;
-  if (entered.size > 20) entered.clear();
-  const values = entered.get(shape) ?? {};
-  entered.set(shape, values);
+  const values = kept(`${world.person} ${held.id}`);
   const form = drawDialog(held, values);
+  // A form that is replaced while somebody is in a field of it leaves them there.
+  over.dataset.mark = over.contains(document.activeElement) ? (document.activeElement.dataset.focus ?? "") : "";
   over.replaceChildren(form);
-  if (fresh || over.dataset.person === world.person) (form.querySelector("[data-first], .form-body input, .form-body textarea, .form-body select") ?? form).focus({ preventScroll: true });
+  const mark = over.dataset.mark && form.querySelector(`[data-focus="${CSS.escape(over.dataset.mark)}"]`);
+  if (!fresh && mark) mark.focus({ preventScroll: true });
+  else if (fresh || over.dataset.person === world.person) (form.querySelector("[data-first], .form-body input, .form-body textarea, .form-body select") ?? form).focus({ preventScroll: true });
   over.dataset.person = world.person;
 }
 
@@ -294,6 +341,7 @@ function drawDialog(held, values) {
   const view = held.view;
   const doing = {
     values, errors: held.errors,
+    where: { view_id: held.id },
     act: (action) => post("/page/click", { as: world.person, view_id: held.id, values, block_id: action.block.block_id, action_id: action.element.action_id, value: action.value }).then(refresh),
   };
   const sends = (event) => {

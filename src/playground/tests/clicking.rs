@@ -49,7 +49,9 @@ async fn a_click_arrives_signed_and_in_slacks_shape() {
         (&actions[0]["type"], &actions[0]["value"], &actions[0]["text"]["text"]),
         (&json!("button"), &json!("value-1"), &json!("Approve"))
     );
-    assert!(payload["trigger_id"].is_string() && payload.get("response_url").is_none());
+    assert!(payload["trigger_id"].is_string());
+    let response_url = payload["response_url"].as_str().expect("an address");
+    assert!(response_url.starts_with(&format!("{}/response/T0ACME/", stage.url)), "{response_url}");
 }
 
 #[tokio::test]

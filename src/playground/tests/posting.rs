@@ -77,7 +77,7 @@ async fn what_slack_refuses_is_refused_with_slacks_error() {
         ("usergroups.users.list", json!({ "usergroup": "S0NONE" }), "no_such_subteam"),
         ("conversations.info", json!({ "channel": "C0NOWHERE" }), "channel_not_found"),
         ("views.open", json!({ "trigger_id": "1.2.3", "view": { "type": "home", "blocks": [] } }), "invalid_arguments"),
-        ("chat.delete", json!({}), "unknown_method"),
+        ("chat.meMessage", json!({}), "unknown_method"),
     ] {
         assert_eq!(stage.slack(method, arguments).await["error"], error, "{method}");
     }
@@ -214,7 +214,7 @@ async fn a_channel_keeps_its_last_messages_only() {
         for n in 0..=super::super::workspace::MESSAGES_MAX {
             let text = Some(n.to_string());
             let draft = super::super::workspace::Draft { text, ..Default::default() };
-            state.workspace.post("C0APPROVALS", draft, now).expect("posted");
+            state.installs.at_mut(0).workspace.post("C0APPROVALS", draft, now).expect("posted");
         }
     });
     let seen = stage.sees("U0BOB", "C0APPROVALS").await;
