@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use axum::Router;
@@ -20,6 +20,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::deployment::{CHANNEL, TEAM};
+
+/// So many seconds a message may come early: networks are not even.
+const EARLY: f64 = 0.05;
 
 /// A card that was posted and can be clicked.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ struct Shared {
     posted: mpsc::UnboundedSender<Card>,
     messages: AtomicU64,
     post_takes_millis: AtomicU64,
+    /// When each channel took its messages, where one a second and channel is enforced.
+    paced: Mutex<Option<HashMap<String, Vec<Instant>>>>,
 }
 
 impl Slack {
@@ -54,7 +59,7 @@ impl Slack {
         let (posted, cards) = mpsc::unbounded_channel();
         let members = serde_json::json!({ "ok": true, "users": members }).to_string();
         let (messages, post_takes_millis) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared { members, posted, messages, post_takes_millis });
+        let shared = Arc::new(Shared { members, posted, messages, post_takes_millis, paced: Mutex::default() });
         let router = Router::new()
             .route("/api/chat.postMessage", post(post_message))
             .route("/api/chat.update", post(|| async { json(r#"{"ok":true}"#.to_owned()) }))
@@ -74,6 +79,29 @@ impl Slack {
         self.shared.post_takes_millis.store(millis, Ordering::Relaxed);
     }
 
+    /// From now on what comes faster than one message a second and channel is refused.
+    pub fn one_a_second(&self) {
+        *lock(&self.shared.paced) = Some(HashMap::new());
+    }
+
+    /// How many messages each channel has taken.
+    pub fn posted_per_channel(&self) -> Vec<usize> {
+        lock(&self.shared.paced).iter().flat_map(HashMap::values).map(Vec::len).collect()
+    }
+
+    /// How fast the channels filled: the mean of their messages per second after the first.
+    pub fn pace(&self) -> f64 {
+        let all = lock(&self.shared.paced);
+        let rates: Vec<f64> = all
+            .iter()
+            .flat_map(HashMap::values)
+            .filter_map(|times| Some((times.len(), times.last()?.duration_since(*times.first()?).as_secs_f64())))
+            .filter(|(count, seconds)| *count > 1 && *seconds > 0.0)
+            .map(|(count, seconds)| (count - 1) as f64 / seconds)
+            .collect();
+        rates.iter().sum::<f64>() / rates.len().max(1) as f64
+    }
+
     /// The next card.
     pub async fn card(&mut self) -> anyhow::Result<Card> {
         let card = tokio::time::timeout(Duration::from_secs(20), self.cards.recv()).await;
@@ -88,12 +116,24 @@ async fn post_message(State(shared): State<Arc<Shared>>, body: Bytes) -> Respons
     }
     let ts = format!("1795460000.{:06}", shared.messages.fetch_add(1, Ordering::Relaxed));
     let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let channel = message["channel"].as_str().unwrap_or(CHANNEL).to_owned();
+    if let Some(channels) = lock(&shared.paced).as_mut()
+        && channel.starts_with("C0DRAIN")
+    {
+        let (times, now) = (channels.entry(channel.clone()).or_default(), Instant::now());
+        // What came a little late may be followed a little early: so many since the first, and no more.
+        let first = times.first().copied().unwrap_or(now);
+        if times.len() as f64 > now.duration_since(first).as_secs_f64() + EARLY {
+            return too_fast();
+        }
+        times.push(now);
+    }
     if let Some(value) = approve_value(&message) {
         let request = text(&message["metadata"]["event_payload"]["request_id"]);
         // Nobody listens any more once a part has ended.
         let _ = shared.posted.send(Card { request, value, ts: ts.clone() });
     }
-    json(format!(r#"{{"ok":true,"channel":"{CHANNEL}","ts":"{ts}"}}"#))
+    json(format!(r#"{{"ok":true,"channel":"{channel}","ts":"{ts}"}}"#))
 }
 
 /// What the Approve button carries.
@@ -116,6 +156,14 @@ async fn user(Query(asked): Query<HashMap<String, String>>) -> Response {
 
 async fn group(State(shared): State<Arc<Shared>>) -> Response {
     json(shared.members.clone())
+}
+
+fn too_fast() -> Response {
+    (axum::http::StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], "").into_response()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn json(body: String) -> Response {

@@ -54,6 +54,7 @@ pub fn router(doors: Doors) -> Router {
         .route("/v1/grants/{id}", get(operators::grant))
         .route("/v1/grants/{id}/revoke", post(operators::revoke))
         .route("/v1/audit", get(operators::audit))
+        .route("/v1/slack/rebuild", post(operators::rebuild))
         .route("/v1/outbox", get(operators::outbox))
         .route("/livez", get(machine::livez))
         .route("/readyz", get(machine::readyz))

@@ -54,14 +54,12 @@ impl Service {
                 Box::pin(self.pressed(&press)).await?;
                 Ok(None)
             }
-            Inbound::Interaction(Interaction::Submitted(form)) => {
-                Ok(match Box::pin(self.submitted(&form)).await? {
-                    FormAnswer::Close => None,
-                    FormAnswer::Say(words) => {
-                        Some(json!({ "response_action": "update", "view": forms::stale_view(&words) }))
-                    }
-                })
-            }
+            Inbound::Interaction(Interaction::Submitted(form)) => Ok(match Box::pin(self.submitted(&form)).await? {
+                FormAnswer::Close => None,
+                FormAnswer::Say(words) => {
+                    Some(json!({ "response_action": "update", "view": forms::stale_view(&words) }))
+                }
+            }),
             Inbound::Interaction(Interaction::Closed | Interaction::Other(_)) => Ok(None),
             Inbound::Command(command) => self.commanded(&command).await,
             Inbound::Event(event) => self.happened(event).await,
@@ -72,20 +70,24 @@ impl Service {
         if command.ssl_check {
             return Ok(None);
         }
-        let text = "This version of Countersign asks when your client asks for a token. There is nothing to request here yet.";
+        let text =
+            "This version of Countersign asks when your client asks for a token. There is nothing to request here yet.";
         Ok(Some(json!({ "response_type": "ephemeral", "text": text })))
     }
 
     async fn happened(&self, event: Event) -> Result<Option<Value>, Error> {
-        let (event_id, app, team, what) = match event {
+        let (event_id, app, team, enterprise, what) = match event {
             Event::Challenge(challenge) => return Ok(Some(json!({ "challenge": challenge }))),
             Event::Other(_) => return Ok(None),
-            Event::Happened { event_id, app, team, what, enterprise: _ } => (event_id, app, team, what),
+            Event::Happened { event_id, app, team, enterprise, what } => (event_id, app, team, enterprise, what),
         };
         let known = event_id.as_ref().is_some_and(|id| self.0.events.is_known(id));
         let of = |place: &&Place| {
             app.as_ref().is_some_and(|app| *app == place.workspace.app_id)
-                && team.as_ref().is_none_or(|team| *team == place.workspace.team_id)
+                && match &place.workspace.enterprise_id {
+                    Some(organization) => enterprise.as_ref() == Some(organization),
+                    None => team.as_ref().is_none_or(|team| *team == place.workspace.team_id),
+                }
         };
         // What is told for another app or workspace concerns nothing here, and what was taken is taken.
         if let Some(place) = self.places().find(of).filter(|_| !known) {

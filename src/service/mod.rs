@@ -186,11 +186,6 @@ impl Service {
         &self.0.settings.public_url
     }
 
-    /// The Slack app and workspace that clicks must come from: (app id, team id).
-    pub fn slack_installation(&self) -> (&str, &str) {
-        (&self.0.settings.app_id, &self.0.settings.team_id)
-    }
-
     /// The public keys of receipts.
     pub fn jwks(&self) -> serde_json::Value {
         self.0.receipts.jwks()

@@ -13,6 +13,7 @@ use crate::domain::access_request::AccessRequest;
 use crate::domain::ids::SlackChannelId;
 use crate::slack::Slack;
 use crate::slack::channels::Channels;
+use crate::slack::click::{Foreign, Origin, origin_refusal};
 use crate::slack::people::People;
 
 /// A workspace as it is configured.
@@ -21,6 +22,8 @@ pub struct Workspace {
     pub app_id: String,
     /// The workspace.
     pub team_id: String,
+    /// The organization, where the app is installed in all of it.
+    pub enterprise_id: Option<String>,
     /// Where cards go unless a rule says otherwise.
     pub channel: SlackChannelId,
     /// Where cards go that their channel does not take.
@@ -64,7 +67,14 @@ struct Paused {
 impl Place {
     pub fn new(workspace: Workspace) -> Self {
         let (people, pace) = (People::new(workspace.slack.clone()), Pace::new(workspace.burst));
-        Self { workspace, people, pace, channels: Channels::default(), sockets: AtomicUsize::new(0), paused: Mutex::default() }
+        Self {
+            workspace,
+            people,
+            pace,
+            channels: Channels::default(),
+            sockets: AtomicUsize::new(0),
+            paused: Mutex::default(),
+        }
     }
 
     /// Until when nothing is sent here.
@@ -96,6 +106,12 @@ impl Service {
     /// The workspace that an access request belongs to.
     pub(super) fn home(&self, _: &AccessRequest) -> &Place {
         &self.0.places.first
+    }
+
+    /// Why what somebody did in Slack cannot be for us, before anybody is asked about the person.
+    pub(super) fn is_foreign(&self, origin: &Origin) -> Option<Foreign> {
+        let of = &self.0.places.first.workspace;
+        origin_refusal(origin, &of.app_id, &of.team_id, of.enterprise_id.as_deref())
     }
 
     /// All of them.

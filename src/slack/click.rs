@@ -131,20 +131,27 @@ impl Foreign {
 
 /// The first checks of a click, in order: our app, our workspace, a user of our workspace.
 ///
-/// For an app that is installed in one workspace. `team` may be null (an organization-wide install sends
-/// that), but never another's; the user's own workspace must always be named and ours.
-pub fn origin_refusal(origin: &Origin, app_id: &str, team_id: &str) -> Option<Foreign> {
+/// For an app that is installed in one workspace, `team` may be null, but never another's; the user's own workspace
+/// must always be named and ours. For one that is installed in an organization, the organization must be named and ours;
+/// the user's workspace is any of it, which `users.info` has to confirm afterwards.
+pub fn origin_refusal(origin: &Origin, app_id: &str, team_id: &str, organization: Option<&str>) -> Option<Foreign> {
     let mut apps = [&origin.app, &origin.view_app].into_iter().flatten();
     let for_our_app = (origin.app.is_some() || origin.view_app.is_some()) && apps.all(|app| app == app_id);
     let mut teams = [&origin.team, &origin.installed_team].into_iter().flatten();
     if !for_our_app {
         return Some(Foreign::OtherApp);
     }
-    if !teams.all(|team| team == team_id) {
+    let ours = match organization {
+        // In Slack Connect the other side's organization is named.
+        Some(_) => origin.enterprise.as_deref() == organization,
+        None => teams.all(|team| team == team_id),
+    };
+    if !ours {
         return Some(Foreign::OtherWorkspace);
     }
     match &origin.user {
         None => Some(Foreign::Nobody),
+        Some(user) if organization.is_some() && user.team_id.is_some() => None,
         Some(user) if user.team_id.as_deref() == Some(team_id) => None,
         Some(_) => Some(Foreign::Stranger),
     }
@@ -239,7 +246,7 @@ mod tests {
     }
 
     fn refusal(origin: &Origin) -> Option<Foreign> {
-        origin_refusal(origin, "A0COUNTERSIGN", "T0ACME")
+        origin_refusal(origin, "A0COUNTERSIGN", "T0ACME", None)
     }
 
     #[test]
@@ -260,6 +267,23 @@ mod tests {
         assert_eq!(form.value("life", "v"), "900");
         assert_eq!((form.value("none", "v"), form.value("absent", "v")), ("", ""));
         assert_eq!(refusal(&form.origin), None);
+    }
+
+    #[test]
+    fn of_an_organization_anybody_may_click_and_nobody_of_another() {
+        let mut payload = click();
+        payload["team"] = Value::Null;
+        payload["enterprise"] = json!({"id": "E0ACME"});
+        payload["user"]["team_id"] = json!("T0ACMEEU");
+        let of = |payload: &Value| origin_refusal(&press(payload).origin, "A0COUNTERSIGN", "T0ACME", Some("E0ACME"));
+        assert_eq!(of(&payload), None);
+        payload["enterprise"] = json!({"id": "E0PARTNER"});
+        assert_eq!(of(&payload), Some(Foreign::OtherWorkspace));
+        payload["enterprise"] = Value::Null;
+        assert_eq!(of(&payload), Some(Foreign::OtherWorkspace));
+        payload["enterprise"] = json!({"id": "E0ACME"});
+        payload["user"]["team_id"] = Value::Null;
+        assert_eq!(of(&payload), Some(Foreign::Stranger));
     }
 
     #[test]

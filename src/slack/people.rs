@@ -200,7 +200,13 @@ impl People {
             }
             Some(_) | None => false,
         };
-        Ok(standing_of(&account, email, sole))
+        let mut standing = standing_of(&account, email, sole);
+        // Of an organization, the members of every workspace are members.
+        let of = account.enterprise_user.as_ref().and_then(|user| user.enterprise_id.as_ref());
+        if let Some(organization) = self.0.slack.organization().filter(|ours| of == Some(&ours.id)) {
+            standing.team = Some(organization.team_id.clone());
+        }
+        Ok(standing)
     }
 }
 

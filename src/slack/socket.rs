@@ -223,7 +223,10 @@ mod tests {
             (r#"{"type":"interactive","envelope_id":"1","payload":"text"}"#, false),
             (r#"{"type":"slash_commands","envelope_id":"1","payload":{"command":"/access","user_id":"U0BOB"}}"#, true),
             (r#"{"type":"slash_commands","envelope_id":"1","payload":[]}"#, false),
-            (r#"{"type":"events_api","envelope_id":"1","payload":{"type":"event_callback","event":{"type":"x"}}}"#, true),
+            (
+                r#"{"type":"events_api","envelope_id":"1","payload":{"type":"event_callback","event":{"type":"x"}}}"#,
+                true,
+            ),
             (r#"{"type":"events_api","envelope_id":"1"}"#, false),
             (r#"{"type":"of_next_year","envelope_id":"1","payload":{}}"#, false),
         ] {

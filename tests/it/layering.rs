@@ -32,7 +32,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("worker", &["service"]),
     ("playground", &["clock"]), // a stand-in for somebody else: it knows Countersign by HTTP only
     // What puts it together.
-    ("app", &["clock", "config", "telemetry", "store", "slack", "service", "http", "worker"]),
+    ("app", &["clock", "config", "domain", "telemetry", "store", "slack", "service", "http", "worker"]),
     ("demo", &["app", "cli", "clock", "config", "domain", "http", "playground"]),
     ("cli", &["app", "demo", "clock", "config", "domain", "store", "telemetry"]),
     ("main", &["cli"]),

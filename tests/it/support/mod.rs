@@ -137,7 +137,13 @@ impl TestApp {
 
     /// The usual stage, to be changed before the start.
     pub fn stage() -> Stage {
-        Stage { worker: Worker::Stepped, policy: world::POLICY.to_owned(), folder: None, changes: Vec::new(), sockets: over_sockets() }
+        Stage {
+            worker: Worker::Stepped,
+            policy: world::POLICY.to_owned(),
+            folder: None,
+            changes: Vec::new(),
+            sockets: over_sockets(),
+        }
     }
 
     /// Starts the service on its files.
