@@ -56,7 +56,9 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
         bar: Bar::AtMost(30.0),
     });
     report.note(format!(
-        "memory: {HELD} calls of different people held at once over as many connections; resident {:.0} MiB then, {:.1} MiB before.",
+        "memory: {HELD} calls of different people held at once over as many connections; resident {:.0} MiB then, {:.1} MiB before. \
+         16 KiB of each are the two buffers that hyper gives every HTTP/1 connection (8 KiB each, the least it allows); the rest is the \
+         connection's task, what was asked, and its share of SQLite's page caches.",
         full as f64 / 1024.0,
         idle as f64 / 1024.0
     ));

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bare;
 use crate::client::{get, until};
@@ -92,6 +93,21 @@ impl Server {
         // What it says later is shown, and a full pipe never stops it.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| crate::report::say(&line)));
         Ok(Self { child, address, ready_in })
+    }
+
+    /// Stops it in its tracks, so that it takes nothing from what is measured.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("no process")?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// How much memory it has, in KiB (`VmRSS`).

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -17,14 +16,13 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
 use crate::deployment::{CHANNEL, TEAM};
 
 /// So many seconds a message may come early: networks are not even.
 const EARLY: f64 = 0.05;
 
-/// A card that was posted and can be clicked.
+/// A card that can be clicked.
 #[derive(Debug, Clone)]
 pub struct Card {
     /// The access request that it is about.
@@ -39,14 +37,11 @@ pub struct Card {
 pub struct Slack {
     /// Where it listens.
     pub address: SocketAddr,
-    /// The cards, as they are posted.
-    pub cards: mpsc::UnboundedReceiver<Card>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     members: String,
-    posted: mpsc::UnboundedSender<Card>,
     messages: AtomicU64,
     post_takes_millis: AtomicU64,
     /// When each channel took its messages, where one a second and channel is enforced.
@@ -56,10 +51,9 @@ struct Shared {
 impl Slack {
     /// Starts it; these people are in the user group.
     pub async fn start(members: &[String]) -> anyhow::Result<Self> {
-        let (posted, cards) = mpsc::unbounded_channel();
         let members = serde_json::json!({ "ok": true, "users": members }).to_string();
         let (messages, post_takes_millis) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared { members, posted, messages, post_takes_millis, paced: Mutex::default() });
+        let shared = Arc::new(Shared { members, messages, post_takes_millis, paced: Mutex::default() });
         let router = Router::new()
             .route("/api/chat.postMessage", post(post_message))
             .route("/api/chat.update", post(|| async { json(r#"{"ok":true}"#.to_owned()) }))
@@ -70,7 +64,7 @@ impl Slack {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { address, cards, shared })
+        Ok(Self { address, shared })
     }
 
     /// From now on every post takes so long, as on a bad day.
@@ -101,12 +95,6 @@ impl Slack {
             .collect();
         rates.iter().sum::<f64>() / rates.len().max(1) as f64
     }
-
-    /// The next card.
-    pub async fn card(&mut self) -> anyhow::Result<Card> {
-        let card = tokio::time::timeout(Duration::from_secs(20), self.cards.recv()).await;
-        card.context("no card was posted in 20 s")?.context("the stand-in ended")
-    }
 }
 
 async fn post_message(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
@@ -128,23 +116,7 @@ async fn post_message(State(shared): State<Arc<Shared>>, body: Bytes) -> Respons
         }
         times.push(now);
     }
-    if let Some(value) = approve_value(&message) {
-        let request = text(&message["metadata"]["event_payload"]["request_id"]);
-        // Nobody listens any more once a part has ended.
-        let _ = shared.posted.send(Card { request, value, ts: ts.clone() });
-    }
     json(format!(r#"{{"ok":true,"channel":"{channel}","ts":"{ts}"}}"#))
-}
-
-/// What the Approve button carries.
-fn approve_value(message: &Value) -> Option<String> {
-    let blocks = message["blocks"].as_array()?;
-    let mut elements = blocks.iter().filter_map(|block| block["elements"].as_array()).flatten();
-    elements.find(|element| element["action_id"] == "approve").map(|button| text(&button["value"]))
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 async fn user(Query(asked): Query<HashMap<String, String>>) -> Response {

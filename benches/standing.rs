@@ -1,8 +1,6 @@
 //! Calls that are answered from a standing grant: approved once, handed out again and again, each issuance durable
 //! before its answer.
 
-use std::collections::HashMap;
-
 use anyhow::ensure;
 use bytes::Bytes;
 
@@ -11,7 +9,8 @@ use crate::deployment::{Deployment, Signer, click, people, token_request};
 use crate::parts;
 use crate::report::{Bar, Report, Row, median, say};
 use crate::servers::Server;
-use crate::slack::Slack;
+use crate::slack::{Card, Slack};
+use crate::stock;
 
 /// How many calls are under way at the same time.
 const AT_ONCE: usize = 64;
@@ -31,8 +30,9 @@ struct Calls {
 /// Runs this part.
 pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let leads = people(1);
-    let mut slack = Slack::start(&leads).await?;
+    let slack = Slack::start(&leads).await?;
     let deployment = Deployment::new(slack.address, &leads)?;
+    let cards = stock::pending(&deployment.database(), PEOPLE).await?;
     let ours = Server::countersign(deployment.folder()).await?;
     let bare = Server::bare()?;
     let node = Server::node("express.mjs", deployment.folder(), slack.address);
@@ -40,7 +40,7 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
         report.note(format!("not measured against express: {error:#}"));
     }
     let mut signer = Signer::new()?;
-    approve_everybody(&ours, &mut slack, &mut signer, &leads[0]).await?;
+    approve_everybody(&ours, &cards, &leads[0]).await?;
 
     let (mut our_rates, mut bare_rates, mut node_rates, mut processor) = (vec![], vec![], vec![], vec![]);
     // The first round warms everybody up and does not count.
@@ -83,24 +83,15 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     report.note(format!(
         "standing grant: {AT_ONCE} calls at once for {PEOPLE} people's grants, each with its own webhook-id; medians of {ROUNDS} rounds."
     ));
-    parts::measure(report, median(&processor)).await
+    parts::measure(report, deployment.folder(), median(&processor)).await
 }
 
-/// Everybody asks, and the lead approves.
-async fn approve_everybody(ours: &Server, slack: &mut Slack, signer: &mut Signer, lead: &str) -> anyhow::Result<()> {
+/// The lead approves what everybody asked.
+async fn approve_everybody(ours: &Server, cards: &[Card], lead: &str) -> anyhow::Result<()> {
     let mut connection = Connection::open(ours.address).await?;
-    let mut asked = HashMap::new();
-    for person in 0..PEOPLE {
-        let answer = connection.call(&signer.call(&token_request(person), "")).await?;
-        ensure!(answer.status == 202, "{} {}", answer.status, String::from_utf8_lossy(&answer.body));
-        let body: serde_json::Value = serde_json::from_slice(&answer.body)?;
-        asked.insert(body["request_id"].as_str().unwrap_or_default().to_owned(), person);
-    }
-    while !asked.is_empty() {
-        let card = slack.card().await?;
+    for card in cards {
         let clicked = connection.call(&click("/slack/interactions", lead, &card.value, &card.ts)).await?;
         ensure!(clicked.status == 200, "{} {}", clicked.status, String::from_utf8_lossy(&clicked.body));
-        asked.remove(&card.request);
     }
     Ok(())
 }

@@ -11,37 +11,42 @@ use anyhow::ensure;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
 
-use crate::clicks::nothing_waits;
-use crate::client::Connection;
+use crate::client::{Answer, Connection, get, until};
 use crate::deployment::{Deployment, Signer, click, people, token_request};
 use crate::report::{Bar, Report, Row, median, quantile};
 use crate::servers::Server;
 use crate::slack::Slack;
+use crate::stock;
 
 /// How many decisions are watched.
 const DECISIONS: usize = 100;
 
+/// How long a call may take until it is held.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Runs this part.
 pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let leads = people(1);
-    let mut slack = Slack::start(&leads).await?;
+    let slack = Slack::start(&leads).await?;
     let deployment = Deployment::new(slack.address, &leads)?;
+    // People were asked before; the calls join. So nothing that is told to Slack of one falls into the time of another.
+    let cards = stock::pending(&deployment.database(), DECISIONS).await?;
     let ours = Server::countersign(deployment.folder()).await?;
     let mut disk = open(&deployment.folder().join("commits.db")).await?;
     let mut signer = Signer::new()?;
     let mut clicks = Connection::open(ours.address).await?;
     let (mut waits, mut commits) = (vec![], vec![]);
-    for person in 0..DECISIONS {
+    for (person, card) in cards.iter().enumerate() {
         let mut held = Connection::open(ours.address).await?;
         held.send(&signer.call(&token_request(person), "prefer: wait=30\r\n")).await?;
-        let card = slack.card().await?;
-        nothing_waits(&ours).await?;
+        until(ours.address, &get("/metrics"), PATIENCE, |answer| says(answer, "countersign_held_calls 1")).await?;
         commits.push(commit(&mut disk).await?.as_secs_f64());
         let answered = tokio::spawn(async move { held.answer().await });
         let clicked = clicks.call(&click("/slack/interactions", &leads[0], &card.value, &card.ts)).await?;
         let answer = answered.await??;
         ensure!(clicked.status == 200 && answer.status == 200, "{} {}", clicked.status, answer.status);
         waits.push(answer.first_byte.saturating_duration_since(clicked.first_byte).as_secs_f64());
+        commits.push(commit(&mut disk).await?.as_secs_f64());
     }
     let (wait, commit) = (median(&waits), median(&commits));
     report.row(Row {
@@ -58,6 +63,10 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
         quantile(&commits, 0.9) * 1e3
     ));
     Ok(())
+}
+
+fn says(answer: &Answer, line: &str) -> bool {
+    String::from_utf8_lossy(&answer.body).lines().any(|said| said == line)
 }
 
 /// A database with the same settings on the same disk.

@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::SharedClock;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, PersonClaim};
 use crate::domain::ids::SlackChannelId;
 use crate::http::{self, Doors};
+use crate::openid;
 use crate::service::{Hook, Service, Settings, Workspace};
 use crate::slack::doctor::{self, Expected};
 use crate::slack::{Organization, Slack};
@@ -63,8 +64,9 @@ pub async fn start(
     let signing_secrets = Arc::new(config.slack.signing_secrets.clone());
     let api_keys = Arc::new(config.api_keys.clone());
     let key = receipts_key(&config);
+    let openid = step_up(&config)?;
     let workspace = workspace(&config, slack);
-    let service = Service::new(settings(config), policy, store.clone(), workspace, clock, &key)
+    let service = Service::new(settings(config), policy, store.clone(), workspace, openid, clock, &key)
         .with_context(|| "the receipts' key cannot be used")?;
     let (stop, stopped) = watch::channel(false);
     let doors = Doors { service: service.clone(), signing_secrets, api_keys };
@@ -137,8 +139,8 @@ pub async fn rebuild_slack(loaded: Loaded, clock: SharedClock, channel: &SlackCh
         "while the service runs, ask it: POST /v1/slack/rebuild with {\"channel\": \"C…\"} and an operator's key",
     )?;
     let slack = web_api(&config.slack)?;
-    let (key, workspace) = (receipts_key(&config), workspace(&config, slack));
-    let service = Service::new(settings(config), policy, store.clone(), workspace, clock, &key)?;
+    let (key, openid, workspace) = (receipts_key(&config), step_up(&config)?, workspace(&config, slack));
+    let service = Service::new(settings(config), policy, store.clone(), workspace, openid, clock, &key)?;
     let cards = service.rebuild(channel).await;
     store.close().await;
     Ok(cards?)
@@ -154,6 +156,25 @@ fn receipts_key(config: &Config) -> PathBuf {
     let mut name = config.database.file.clone().into_os_string();
     name.push(".receipts.key");
     PathBuf::from(name)
+}
+
+/// The OpenID provider, where one is configured.
+fn step_up(config: &Config) -> anyhow::Result<Option<openid::Provider>> {
+    let Some(step_up) = &config.step_up else { return Ok(None) };
+    let redirect_uri = format!("{}/step-up/callback", config.server.public_base()).parse()?;
+    let settings = openid::Settings {
+        issuer: step_up.issuer.clone(),
+        client_id: step_up.client_id.clone(),
+        client_secret: step_up.client_secret.clone(),
+        acr_values: step_up.acr_values.clone(),
+        claim: match step_up.claim {
+            PersonClaim::Email => openid::Claim::Email,
+            PersonClaim::Subject => openid::Claim::Subject,
+            PersonClaim::PreferredUsername => openid::Claim::PreferredUsername,
+        },
+        redirect_uri,
+    };
+    Ok(Some(openid::Provider::new(settings).with_context(|| "the OpenID provider cannot be called")?))
 }
 
 fn workspace(config: &Config, slack: Slack) -> Workspace {

@@ -14,6 +14,7 @@ pub mod service;
 pub mod authzen;
 pub mod door;
 pub mod hooks;
+pub mod openid;
 pub mod slack;
 pub mod store;
 

@@ -31,6 +31,10 @@ fn deployment(out: &mut String, config: &Config) -> fmt::Result {
         EmailMapping::Verified => "confirmed e-mail addresses count for whoever is not in the table",
     };
     writeln!(out, "identity     {} in the table; {email}", count(config.identity.users.len(), "person"))?;
+    if let Some(step_up) = &config.step_up {
+        let acr = if step_up.acr_values.is_empty() { "any context".to_owned() } else { step_up.acr_values.join(", ") };
+        writeln!(out, "step-up      {} as {}, {acr}", step_up.issuer, step_up.client_id)?;
+    }
     for key in &config.api_keys {
         let role = match key.role {
             Role::Viewer => "viewer",

@@ -20,6 +20,7 @@ mod reader;
 mod rule_file;
 mod secrets;
 mod server_file;
+mod step_up_file;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -27,6 +28,7 @@ mod values;
 pub use crate::door::{Dialect, HookAuth};
 pub use describe::describe;
 pub use reader::{ConfigError, ConfigErrors};
+pub use step_up_file::{PersonClaim, StepUpConfig};
 
 /// How a deployment runs. Every value is in its final type.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub hooks: Vec<HookConfig>,
     /// Who a Slack user is in the directory.
     pub identity: Directory,
+    /// Where approvers authenticate anew, if any rule demands that.
+    pub step_up: Option<StepUpConfig>,
     /// The keys of the operators' API. Names are distinct.
     pub api_keys: Vec<ApiKey>,
 }
@@ -220,6 +224,15 @@ impl Config {
                     ),
                 });
             }
+        }
+        if self.step_up.is_none() {
+            errors.extend(policy.rules.iter().filter(|rule| rule.needs_step_up()).map(|rule| ConfigError {
+                file: self.policy_file.display().to_string(),
+                line: None,
+                key: format!("rule.{:?}.ceremony", rule.name),
+                found: "\"step_up\"".to_owned(),
+                allowed: "another ceremony, or a table [step_up] in the deployment's file".to_owned(),
+            }));
         }
         if errors.is_empty() { Ok(policy) } else { Err(ConfigErrors(errors)) }
     }

@@ -131,9 +131,8 @@ impl Reading<'_> {
         let uses = section.read("uses", values::uses).unwrap_or(Uses::Window);
         let ceremony = section.read("ceremony", |v| values::one_of(v, &CEREMONIES)).unwrap_or(Ceremony::Click);
         let unenforced = match ceremony {
-            Ceremony::Click | Ceremony::Confirm => None,
+            Ceremony::Click | Ceremony::Confirm | Ceremony::StepUp => None,
             Ceremony::Match => Some(self.not_yet("the ceremony `match`")),
-            Ceremony::StepUp => Some(self.not_yet("the ceremony `step_up`")),
         };
         let reason = section.section("reason").map(|reason| self.reason(reason));
         let channel = section.read("channel", |v| values::name(v, |t| SlackChannelId::parse(t)));

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::reader::{ConfigErrors, Findings, Section};
 use super::secrets::Sources;
-use super::{ApiKey, Config, Database, Role, Server, Slack, hook_file, values};
+use super::{ApiKey, Config, Database, Role, Server, Slack, hook_file, step_up_file, values};
 use crate::domain::identity::{Directory, EmailMapping, Principal};
 use crate::domain::ids::{SlackChannelId, SlackTeamId, SlackUserId};
 
@@ -55,10 +55,16 @@ fn read(root: Section<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>) ->
     let slack = slack.and_then(|section| slack_of(section, sources));
     let hooks = hook_file::read(&root, sources, warnings);
     let identity = root.section("identity").map(identity).unwrap_or_default();
+    let step_up = root.section("step_up").map(|section| step_up_file::read(section, sources, warnings));
     let api_keys = root.section("api").map(api_keys).unwrap_or_default();
     root.done();
     let (server, database, policy_file, slack) = (server?, database?, policy_file?, slack?);
-    Some(Config { server, database, policy_file, slack, hooks, identity, api_keys })
+    // Named and wrong is reported; it is not the same as not named.
+    let step_up = match step_up {
+        Some(step_up) => Some(step_up?),
+        None => None,
+    };
+    Some(Config { server, database, policy_file, slack, hooks, identity, step_up, api_keys })
 }
 
 fn needed<'a>(root: &Section<'a>, key: &'static str, allowed: &str) -> Option<Section<'a>> {

@@ -32,7 +32,8 @@ pub async fn read(request: Request) -> Result<(Parts, Bytes), Rendered> {
 
 async fn collect(body: Body) -> Result<Bytes, Rendered> {
     match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
+        // A copy, because the original is a part of the connection's read buffer, which would have to stay as long.
+        Ok(collected) => Ok(Bytes::copy_from_slice(&collected.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => Err(Rendered::too_large(BODY_BYTES_MAX)),
         Err(_) => Err(Rendered::problem(400, "about:blank", "Bad Request", "The body could not be read.")),
     }

@@ -21,40 +21,51 @@ const RETRY_AFTER: u64 = 5;
 
 /// `POST /hooks/{name}`
 pub async fn called(State(doors): State<Doors>, PathParts(name): PathParts<String>, request: Request) -> Response {
-    let (hook, headers, verified) = match enter(&doors, &name, request).await {
+    // Boxed, and the head dropped: a held call must not keep what was needed to read it.
+    let (hook, headers, verified) = match Box::pin(enter(&doors, &name, request)).await {
         Ok(entered) => entered,
         Err(rendered) => return into_response(rendered),
     };
+    let wait = preferred_wait(&headers).unwrap_or(Duration::ZERO);
+    drop(headers);
     into_response(match hook.dialect {
-        Dialect::Generic => generic(&doors.service, &hook, &headers, &verified).await,
-        Dialect::Hydra => hydra(&doors.service, &hook, &verified).await,
+        Dialect::Generic => generic(&doors.service, &hook, wait, verified).await,
+        Dialect::Hydra => hydra(&doors.service, &hook, verified).await,
         // It has doors of its own.
         Dialect::Authzen => unauthenticated(&name),
     })
 }
 
-async fn generic(service: &Service, hook: &Hook, headers: &HeaderMap, verified: &Verified) -> Rendered {
-    let wait = preferred_wait(headers).unwrap_or(Duration::ZERO).min(hook.hold);
-    match generic::parse(verified, &hook.name) {
-        Ok(asked) => generic::render(&answer(service, hook, asked, verified, wait).await),
+async fn generic(service: &Service, hook: &Hook, wait: Duration, verified: Verified) -> Rendered {
+    let read = generic::parse(&verified, &hook.name).map(|asked| call(hook, asked, verified));
+    match read {
+        Ok(call) => generic::render(&answered(service, hook, &call, wait.min(hook.hold)).await),
         Err(error) => {
-            refused(service, hook, &error).await;
+            Box::pin(refused(service, hook, &error)).await;
             generic::render_error(&error)
         }
     }
 }
 
-async fn hydra(service: &Service, hook: &Hook, verified: &Verified) -> Rendered {
-    match hydra::parse(verified, &hook.name) {
-        Ok(parsed) => {
-            let answer = answer(service, hook, parsed.request, verified, hook.hold).await;
-            hydra::render(&answer, &parsed.echo)
-        }
+async fn hydra(service: &Service, hook: &Hook, verified: Verified) -> Rendered {
+    let read = hydra::parse(&verified, &hook.name).map(|parsed| (call(hook, parsed.request, verified), parsed.echo));
+    match read {
+        Ok((call, echo)) => hydra::render(&answered(service, hook, &call, hook.hold).await, &echo),
         Err(error) => {
-            refused(service, hook, &error).await;
+            Box::pin(refused(service, hook, &error)).await;
             hydra::render_error(&error)
         }
     }
+}
+
+/// What is asked, by which call. The bytes that said so end here: a held call must not keep them.
+fn call(hook: &Hook, asked: TokenRequest, verified: Verified) -> Box<Call> {
+    let named = verified.webhook_id().map(|id| HookCall {
+        hook: hook.name.clone(),
+        id: id.to_owned(),
+        body_hash: verified.body_hash(),
+    });
+    Box::new(Call { asked, named })
 }
 
 /// The service's answer; what goes wrong refuses.
@@ -65,13 +76,11 @@ pub(super) async fn answer(
     verified: &Verified,
     hold: Duration,
 ) -> Answer {
-    let named = verified.webhook_id().map(|id| HookCall {
-        hook: hook.name.clone(),
-        id: id.to_owned(),
-        body_hash: verified.body_hash(),
-    });
-    let call = Call { asked, named };
-    let answer = Box::pin(service.token_requested(hook, &call, hold)).await.unwrap_or_else(|error| {
+    answered(service, hook, &call(hook, asked, verified.clone()), hold).await
+}
+
+async fn answered(service: &Service, hook: &Hook, call: &Call, hold: Duration) -> Answer {
+    let answer = Box::pin(service.token_requested(hook, call, hold)).await.unwrap_or_else(|error| {
         tracing::error!(%error, hook = %hook.name, "a token request is refused because of an error");
         Answer::Unavailable { retry_after_secs: RETRY_AFTER, says: error.shown().to_owned() }
     });

@@ -5,8 +5,10 @@ mod body;
 mod hook;
 mod machine;
 mod operators;
+mod page;
 pub mod serve;
 mod slack;
+mod step_up;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -48,6 +50,9 @@ pub fn router(doors: Doors) -> Router {
         .route("/slack/interactions", post(slack::interactions))
         .route("/slack/commands", post(slack::commands))
         .route("/slack/events", post(slack::events))
+        .route("/step-up/callback", get(step_up::returned))
+        .route("/step-up/confirm", post(step_up::confirmed))
+        .route("/step-up/{link}", get(step_up::opened))
         .route("/v1/requests", get(operators::requests))
         .route("/v1/requests/{id}", get(operators::request))
         .route("/v1/grants", get(operators::grants))

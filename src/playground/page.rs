@@ -122,13 +122,14 @@ async fn index(State(playground): State<Playground>) -> Response {
 }
 
 /// What the page is made of, besides its HTML: name and text.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     ("app.css", include_str!("page/app.css")),
     ("app.js", include_str!("page/app.js")),
     ("blockkit.js", include_str!("page/blockkit.js")),
     ("client.js", include_str!("page/client.js")),
     ("composer.js", include_str!("page/composer.js")),
     ("dom.js", include_str!("page/dom.js")),
+    ("forms.js", include_str!("page/forms.js")),
     ("guide.js", include_str!("page/guide.js")),
     ("mrkdwn.js", include_str!("page/mrkdwn.js")),
     ("policy.js", include_str!("page/policy.js")),

@@ -51,9 +51,12 @@ impl Service {
     /// When the store does not answer; the caller refuses.
     pub async fn token_requested(&self, hook: &Hook, call: &Call, hold: Duration) -> Result<Answer, Error> {
         let answer = Box::pin(self.answer_to(hook, call, hold)).await?;
+        // Boxed, like all that a held call must not keep room for while it waits.
         match &answer {
-            Answer::TooMany { says, .. } => self.turned_away(call, says).await?,
-            Answer::Conflict => self.turned_away(call, "its identifier was used for another body before").await?,
+            Answer::TooMany { says, .. } => Box::pin(self.turned_away(call, says)).await?,
+            Answer::Conflict => {
+                Box::pin(self.turned_away(call, "its identifier was used for another body before")).await?;
+            }
             Answer::Granted(_) | Answer::Pending(_) | Answer::Denied(_) | Answer::Unavailable { .. } => {}
         }
         Ok(answer)
@@ -63,7 +66,7 @@ impl Service {
         let until = Instant::now() + hold.saturating_sub(MARGIN);
         let mut draining = self.0.draining.subscribe();
         let mut looks = 0;
-        let mut request = loop {
+        let request = loop {
             // Boxed: a held call must not keep room for the looking while it waits.
             match Box::pin(self.look(hook, call)).await? {
                 Look::Answer(answer) => return Ok(answer),
@@ -72,21 +75,24 @@ impl Service {
                 Look::Again => return Err(Error::Busy),
             }
         };
+        // Nor room for the access request: what it will have to say is short.
+        let (id, pending) = (request.id.clone(), self.pending(&request));
+        drop(request);
         if hold <= MARGIN || self.held() >= HELD_MAX || *draining.borrow() {
-            return Ok(self.pending(&request));
+            return Ok(pending);
         }
         loop {
-            let mut waiter = self.0.waiters.subscribe(&request.id);
+            let mut waiter = self.0.waiters.subscribe(&id);
             // Subscribed first: a decision made since the look above is seen by this second one.
-            match Box::pin(self.look_at(hook, call, &request.id)).await? {
+            match Box::pin(self.look_at(hook, call, &id)).await? {
                 Look::Answer(answer) => return Ok(answer),
-                Look::Waiting(now) => request = now,
+                Look::Waiting(_) => {}
                 Look::Again => continue,
             }
             tokio::select! {
                 () = waiter.news() => {}
-                () = tokio::time::sleep_until(until) => return Ok(self.pending(&request)),
-                _ = draining.changed() => return Ok(self.pending(&request)),
+                () = tokio::time::sleep_until(until) => return Ok(pending),
+                _ = draining.changed() => return Ok(pending),
             }
         }
     }

@@ -14,6 +14,7 @@ mod operate;
 mod pace;
 mod perform;
 mod receipts;
+mod step_up;
 mod time;
 mod waiters;
 mod workspaces;
@@ -36,14 +37,17 @@ use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::policy::Policy;
 use crate::hooks::{Dialect, HookAuth};
+use crate::openid::Provider;
 use crate::slack::Slack;
 use crate::slack::people::People;
 use crate::store::{Delivery, Store};
 
+pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
+pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
 
@@ -52,6 +56,11 @@ pub use crate::store::{HookCall, StoreError};
 
 /// How often a unit of work looks again after somebody else was first.
 const CONFLICTS_MAX: usize = 8;
+
+/// So long nothing is written before deliveries have their turn.
+const QUIET: Duration = Duration::from_millis(5);
+/// And so long they wait for that at most.
+const QUIET_MAX: Duration = Duration::from_millis(250);
 
 /// A hook as it is configured.
 pub struct Hook {
@@ -100,6 +109,7 @@ struct Inner {
     settings: Settings,
     store: Store,
     slack: Slack,
+    openid: Option<Provider>,
     people: People,
     policy: RwLock<Arc<Policy>>,
     clock: SharedClock,
@@ -143,6 +153,7 @@ impl Service {
         policy: Policy,
         store: Store,
         workspace: Workspace,
+        openid: Option<Provider>,
         clock: SharedClock,
         receipts_key: &Path,
     ) -> anyhow::Result<Self> {
@@ -154,6 +165,7 @@ impl Service {
             settings,
             store,
             slack,
+            openid,
             people,
             policy: RwLock::new(Arc::new(policy)),
             clock,
@@ -211,6 +223,19 @@ impl Service {
     /// The store's health.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Comes back once nothing was written for a moment, or after a quarter of a second: people and calls wait for
+    /// their writes, what is told outside afterwards does not.
+    pub async fn others_first(&self) {
+        let begin = tokio::time::Instant::now();
+        loop {
+            let written = self.0.store.written();
+            tokio::time::sleep(QUIET).await;
+            if self.0.store.written() == written || begin.elapsed() >= QUIET_MAX {
+                return;
+            }
+        }
     }
 
     /// From now on held calls are answered and none is held any more.

@@ -34,6 +34,7 @@ impl Service {
     /// When the store does not answer.
     pub async fn tidy(&self) -> Result<(), Error> {
         let before = self.now() - chrono::Duration::days(CALLS_KEPT_DAYS);
+        self.0.store.forget_step_ups(before).await?;
         Ok(self.0.store.forget_calls(before).await?)
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::blocks::{bold, line, named, plain, preformatted, rich, run, section};
+use super::blocks::{Style, actions, bold, button, line, named, plain, preformatted, rich, run, section};
 use super::cards::CardFacts;
 use super::parts::Parts;
 use super::text::{clean_lines, code, inert};
@@ -12,6 +12,8 @@ use crate::domain::hashing::canonical_json;
 
 /// The `callback_id` of the form for a denial.
 pub const DENY_FORM: &str = "deny";
+/// The `callback_id` of the view that leads to the browser, and the `action_id` of the button in it.
+pub const STEP_UP: &str = "step_up";
 /// The `block_id` and the `action_id` of its only input.
 pub const REASON: &str = "reason";
 /// Characters that a denial's reason has at least and at most.
@@ -38,6 +40,25 @@ pub fn deny_form(private_metadata: &str, facts: &CardFacts<'_>) -> Value {
     json!({
         "type": "modal", "callback_id": DENY_FORM, "private_metadata": private_metadata, "notify_on_close": false,
         "title": plain("Deny request", 24), "submit": plain("Deny", 24), "close": plain("Back", 24), "blocks": blocks,
+    })
+}
+
+/// The approver's own way to the ceremony that happens in a browser. Whoever holds the link must still sign in as
+/// the approver, and confirm.
+pub fn step_up_view(url: &str, facts: &CardFacts<'_>) -> Value {
+    let mut parts = Parts::new(facts);
+    let lead = format!("{} · through {} · as {}", code(&parts.title()), parts.client_id(), parts.subject_id());
+    let scopes = parts.scopes("Asks for", &facts.request.question.terms.scopes);
+    let words = "This needs to be sure that it is you: sign in again in your browser, look once more at what is asked, \
+                 and approve there. The link is yours alone and works for ten minutes. Nothing is approved yet.";
+    let mut way = button(STEP_UP, "Sign in and approve", "link", "Opens a page in your browser", Style::Primary);
+    way["url"] = json!(url);
+    let blocks =
+        vec![("scopes", scopes), ("lead", section(&lead)), ("words", section(words)), ("act", actions(vec![way]))];
+    let blocks = named(blocks, facts.request.shown_version);
+    json!({
+        "type": "modal", "callback_id": STEP_UP, "title": plain("Sign in to approve", 24),
+        "close": plain("Back", 24), "blocks": blocks,
     })
 }
 

@@ -4,8 +4,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::StoreError;
+use super::script::Script;
 use crate::domain::Timestamp;
-use crate::domain::audit::{AuditEntry, CHAIN_START, chain_hash};
+use crate::domain::audit::{AuditEntry, CHAIN_START, Kind, chain_hash};
+use crate::domain::ids::{GrantId, RequestId};
 
 /// The end of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,21 +33,36 @@ pub struct Chained {
     body: String,
 }
 
+/// An entry as it will be stored; its place in the chain is still to come.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub at: i64,
+    pub kind: Kind,
+    pub request: Option<RequestId>,
+    pub grant: Option<GrantId>,
+    pub body: String,
+}
+
+impl Entry {
+    pub(super) fn new(entry: AuditEntry) -> Self {
+        let body = entry.canonical();
+        let AuditEntry { at, kind, request_id, grant_id, .. } = entry;
+        Self { at: at.timestamp_millis(), kind, request: request_id, grant: grant_id, body }
+    }
+}
+
 impl Head {
     /// Gives the next entry its place.
-    pub(super) fn append(&mut self, entry: &AuditEntry) -> Link {
+    pub(super) fn append(&mut self, body: &str) -> Link {
         self.seq += 1;
-        let previous = std::mem::take(&mut self.hash);
-        let body = entry.canonical();
-        self.hash = chain_hash(self.seq, &body, &previous);
-        Link { seq: self.seq, body, previous, hash: self.hash.clone() }
+        let hash = chain_hash(self.seq, body, &self.hash);
+        Link { seq: self.seq, previous: std::mem::replace(&mut self.hash, hash.clone()), hash }
     }
 }
 
 /// The place of one entry.
 pub(super) struct Link {
     pub seq: i64,
-    pub body: String,
     pub previous: String,
     pub hash: String,
 }
@@ -74,22 +91,22 @@ pub(super) fn check(entry: &Chained, previous: &str) -> Result<(), StoreError> {
     }
 }
 
-pub(super) async fn append(conn: &mut SqliteConnection, head: &mut Head, entry: &AuditEntry) -> Result<(), StoreError> {
-    let link = head.append(entry);
-    sqlx::query(
-        "INSERT INTO audit (seq, at, kind, request_id, grant_id, body, previous, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(link.seq)
-    .bind(entry.at.timestamp_millis())
-    .bind(entry.kind.as_str())
-    .bind(entry.request_id.as_ref().map(|id| id.as_str()))
-    .bind(entry.grant_id.as_ref().map(|id| id.as_str()))
-    .bind(link.body)
-    .bind(link.previous)
-    .bind(link.hash)
-    .execute(conn)
-    .await?;
-    Ok(())
+/// Writes an entry down at its place.
+pub(super) fn append(script: &mut Script, head: &mut Head, entry: Entry) {
+    let link = head.append(&entry.body);
+    script
+        .run(
+            "INSERT INTO audit (seq, at, kind, request_id, grant_id, body, previous, hash)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(link.seq)
+        .bind(entry.at)
+        .bind(entry.kind.as_str())
+        .bind(entry.request.as_ref().map(|id| id.as_str()))
+        .bind(entry.grant.as_ref().map(|id| id.as_str()))
+        .bind(entry.body)
+        .bind(link.previous)
+        .bind(link.hash);
 }
 
 pub(super) fn chained(row: &SqliteRow) -> Result<Chained, StoreError> {

@@ -1,8 +1,7 @@
 //! The one write path of decisions.
 
-use sqlx::SqliteConnection;
-
 use super::outbox::{self, Delivery};
+use super::script::Script;
 use super::{HookCall, Store, StoreError, audit, rows};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Cooldown, MessageRef, Vote};
@@ -65,23 +64,9 @@ impl Store {
     /// [`StoreError::OtherBody`] when the call identifier came with another body before; otherwise what
     /// kept the database from writing.
     pub async fn commit(&self, commit: Commit, now: Timestamp) -> Result<Outcome, StoreError> {
-        let result = self
-            .write(move |w| {
-                Box::pin(async move {
-                    let super::writer::Writing { conn, head } = w;
-                    write_states(conn, &commit, now).await?;
-                    write_marks(conn, &commit, now).await?;
-                    for entry in &commit.audit {
-                        audit::append(conn, head, entry).await?;
-                    }
-                    for (request, delivery) in &commit.deliveries {
-                        outbox::insert(conn, request, delivery, now).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await;
-        match result {
+        // Put into words here, not in the one task that everybody waits for.
+        let written = Written::new(commit, now)?;
+        match self.commit_written(written).await {
             Ok(()) => Ok(Outcome::Done),
             Err(StoreError::Inconsistent { table: CONFLICT, .. }) => Ok(Outcome::Conflict),
             Err(error) => Err(error),
@@ -138,6 +123,32 @@ impl Store {
     }
 }
 
+/// A commit as statements. Only the audit entries still lack their place in the chain, which the writer gives them.
+pub(super) struct Written {
+    script: Script,
+    audit: Vec<audit::Entry>,
+}
+
+impl Written {
+    fn new(commit: Commit, now: Timestamp) -> Result<Self, StoreError> {
+        let mut script = Script::default();
+        write_states(&mut script, &commit, now)?;
+        write_marks(&mut script, &commit, now);
+        for (request, delivery) in &commit.deliveries {
+            outbox::insert(&mut script, request, delivery, now)?;
+        }
+        Ok(Self { script, audit: commit.audit.into_iter().map(audit::Entry::new).collect() })
+    }
+
+    /// All of it, with the audit entries in their places from `head` on.
+    pub(super) fn chained(mut self, head: &mut audit::Head) -> Script {
+        for entry in self.audit {
+            audit::append(&mut self.script, head, entry);
+        }
+        self.script
+    }
+}
+
 /// The table name under which a lost compare-and-swap travels through the writer's rollback.
 const CONFLICT: &str = "conflict";
 
@@ -145,84 +156,70 @@ fn conflict() -> StoreError {
     StoreError::inconsistent(CONFLICT, "", &"somebody else was first")
 }
 
-/// A broken uniqueness rule means that somebody else was first: the same pending request, the same vote.
-fn first_wins(error: sqlx::Error) -> StoreError {
-    if error.as_database_error().is_some_and(|e| e.is_unique_violation()) { conflict() } else { error.into() }
-}
-
-async fn write_states(conn: &mut SqliteConnection, commit: &Commit, now: Timestamp) -> Result<(), StoreError> {
+fn write_states(script: &mut Script, commit: &Commit, now: Timestamp) -> Result<(), StoreError> {
     if let Some(call) = &commit.call {
-        write_call(conn, call, now).await?;
+        write_call(script, call, now);
     }
     match &commit.request {
         None => {}
-        Some(Change::New(request)) => insert_request(conn, request).await?,
-        Some(Change::Replace(request)) => replace_request(conn, request).await?,
+        Some(Change::New(request)) => insert_request(script, request)?,
+        Some(Change::Replace(request)) => replace_request(script, request)?,
     }
     if let (Some(vote), Some(Change::New(request) | Change::Replace(request))) = (&commit.vote, &commit.request) {
-        insert_vote(conn, &request.id, vote).await?;
+        insert_vote(script, &request.id, vote)?;
     }
     match &commit.grant {
         None => {}
-        Some(Change::New(grant)) => insert_grant(conn, grant).await?,
-        Some(Change::Replace(grant)) => replace_grant(conn, grant).await?,
+        Some(Change::New(grant)) => insert_grant(script, grant)?,
+        Some(Change::Replace(grant)) => replace_grant(script, grant)?,
     }
     for cooldown in &commit.cooldowns {
-        write_cooldown(conn, cooldown).await?;
+        write_cooldown(script, cooldown);
     }
     Ok(())
 }
 
-async fn write_marks(conn: &mut SqliteConnection, commit: &Commit, now: Timestamp) -> Result<(), StoreError> {
+fn write_marks(script: &mut Script, commit: &Commit, now: Timestamp) {
     if let Some((hash, message)) = &commit.bind {
-        bind_button(conn, hash, message).await?;
+        bind_button(script, hash, message);
     }
     for message in &commit.gone {
-        sqlx::query("DELETE FROM cards WHERE channel = $1 AND ts = $2")
+        script
+            .run("DELETE FROM cards WHERE channel = ? AND ts = ?")
             .bind(message.channel.as_str())
-            .bind(&message.ts)
-            .execute(&mut *conn)
-            .await?;
+            .bind(message.ts.as_str());
     }
     if let Some((request, message)) = &commit.card {
-        sqlx::query(
-            "INSERT INTO cards (channel, ts, request_id, posted_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        )
-        .bind(message.channel.as_str())
-        .bind(&message.ts)
-        .bind(request.as_str())
-        .bind(now.timestamp_millis())
-        .execute(&mut *conn)
-        .await?;
+        script
+            .run("INSERT INTO cards (channel, ts, request_id, posted_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(message.channel.as_str())
+            .bind(message.ts.as_str())
+            .bind(request.as_str())
+            .bind(now.timestamp_millis());
     }
     if let Some((id, lease)) = &commit.finish {
-        sqlx::query("DELETE FROM outbox WHERE id = $1 AND lease = $2").bind(id).bind(lease).execute(&mut *conn).await?;
+        script.run("DELETE FROM outbox WHERE id = ? AND lease = ?").bind(*id).bind(lease.as_str());
     }
     if let Some((id, lease, error)) = &commit.give_up {
-        sqlx::query(
-            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = $1 WHERE id = $2 AND lease = $3",
-        )
-        .bind(error)
-        .bind(id)
-        .bind(lease)
-        .execute(&mut *conn)
-        .await?;
+        script
+            .run("UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = ? WHERE id = ? AND lease = ?")
+            .bind(error.as_str())
+            .bind(*id)
+            .bind(lease.as_str());
     }
-    Ok(())
 }
 
-async fn write_call(conn: &mut SqliteConnection, call: &HookCall, now: Timestamp) -> Result<(), StoreError> {
-    let written = sqlx::query(
-        "INSERT INTO hook_calls (hook, call_id, body_hash, at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (hook, call_id) DO UPDATE SET at = at WHERE body_hash = excluded.body_hash",
-    )
-    .bind(call.hook.as_str())
-    .bind(&call.id)
-    .bind(&call.body_hash)
-    .bind(now.timestamp_millis())
-    .execute(conn)
-    .await?;
-    if written.rows_affected() == 1 { Ok(()) } else { Err(StoreError::OtherBody) }
+fn write_call(script: &mut Script, call: &HookCall, now: Timestamp) {
+    script
+        .run(
+            "INSERT INTO hook_calls (hook, call_id, body_hash, at) VALUES (?, ?, ?, ?)
+             ON CONFLICT (hook, call_id) DO UPDATE SET at = at WHERE body_hash = excluded.body_hash",
+        )
+        .bind(call.hook.as_str())
+        .bind(call.id.as_str())
+        .bind(call.body_hash.as_str())
+        .bind(now.timestamp_millis())
+        .changes_one_or(StoreError::OtherBody);
 }
 
 fn body_of(request: &AccessRequest) -> Result<String, StoreError> {
@@ -230,137 +227,130 @@ fn body_of(request: &AccessRequest) -> Result<String, StoreError> {
     rows::json(&AccessRequest { votes: Vec::new(), ..request.clone() })
 }
 
-async fn insert_request(conn: &mut SqliteConnection, request: &AccessRequest) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO access_requests (id, hook, client, subject_kind, subject, pending_key, state, shown_version,
-           opened_at, decide_by, due_at, version, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12)",
-    )
-    .bind(request.id.as_str())
-    .bind(request.asked.hook.as_str())
-    .bind(&request.asked.client.id)
-    .bind(request.asked.subject.kind.as_str())
-    .bind(&request.asked.subject.id)
-    .bind(request.asked.pending_key().0)
-    .bind(rows::request_state(request))
-    .bind(i64::from(request.shown_version))
-    .bind(request.opened_at.timestamp_millis())
-    .bind(request.decide_by.timestamp_millis())
-    .bind(request.due_at().map(|at| at.timestamp_millis()))
-    .bind(body_of(request)?)
-    .execute(conn)
-    .await
-    .map_err(first_wins)?;
+fn insert_request(script: &mut Script, request: &AccessRequest) -> Result<(), StoreError> {
+    script
+        .run(
+            "INSERT INTO access_requests (id, hook, client, subject_kind, subject, pending_key, state, shown_version,
+               opened_at, decide_by, due_at, version, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+        )
+        .bind(request.id.as_str())
+        .bind(request.asked.hook.as_str())
+        .bind(request.asked.client.id.as_str())
+        .bind(request.asked.subject.kind.as_str())
+        .bind(request.asked.subject.id.as_str())
+        .bind(request.asked.pending_key().0)
+        .bind(rows::request_state(request))
+        .bind(i64::from(request.shown_version))
+        .bind(request.opened_at.timestamp_millis())
+        .bind(request.decide_by.timestamp_millis())
+        .bind(request.due_at().map(|at| at.timestamp_millis()))
+        .bind(body_of(request)?)
+        // The same is pending already.
+        .is_first_or(conflict());
     Ok(())
 }
 
-async fn replace_request(conn: &mut SqliteConnection, request: &AccessRequest) -> Result<(), StoreError> {
-    let written = sqlx::query(
-        "UPDATE access_requests SET state = $1, shown_version = $2, due_at = $3, body = $4, version = version + 1
-         WHERE id = $5 AND version = $6",
-    )
-    .bind(rows::request_state(request))
-    .bind(i64::from(request.shown_version))
-    .bind(request.due_at().map(|at| at.timestamp_millis()))
-    .bind(body_of(request)?)
-    .bind(request.id.as_str())
-    .bind(request.version)
-    .execute(conn)
-    .await?;
-    if written.rows_affected() == 1 { Ok(()) } else { Err(conflict()) }
+fn replace_request(script: &mut Script, request: &AccessRequest) -> Result<(), StoreError> {
+    script
+        .run(
+            "UPDATE access_requests SET state = ?, shown_version = ?, due_at = ?, body = ?, version = version + 1
+             WHERE id = ? AND version = ?",
+        )
+        .bind(rows::request_state(request))
+        .bind(i64::from(request.shown_version))
+        .bind(request.due_at().map(|at| at.timestamp_millis()))
+        .bind(body_of(request)?)
+        .bind(request.id.as_str())
+        .bind(request.version)
+        .changes_one_or(conflict());
+    Ok(())
 }
 
-async fn insert_vote(conn: &mut SqliteConnection, request: &RequestId, vote: &Vote) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO votes (request_id, principal, slack_user, at, body) VALUES ($1, $2, $3, $4, $5)")
+fn insert_vote(script: &mut Script, request: &RequestId, vote: &Vote) -> Result<(), StoreError> {
+    script
+        .run("INSERT INTO votes (request_id, principal, slack_user, at, body) VALUES (?, ?, ?, ?, ?)")
         .bind(request.as_str())
         .bind(vote.voter.principal.as_str())
         .bind(vote.voter.slack.as_str())
         .bind(vote.at.timestamp_millis())
         .bind(rows::json(vote)?)
-        .execute(conn)
-        .await
-        .map_err(first_wins)?;
+        .is_first_or(conflict());
     Ok(())
 }
 
-async fn insert_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO grants (id, request_id, hook, client, subject_kind, subject, coverage, scopes, granted_at,
-           expires_at, collect_by, max_uses, state, due_at, version, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, $15)",
-    )
-    .bind(grant.id.as_str())
-    .bind(grant.request().map(RequestId::as_str))
-    .bind(grant.asked.hook.as_str())
-    .bind(&grant.asked.client.id)
-    .bind(grant.asked.subject.kind.as_str())
-    .bind(&grant.asked.subject.id)
-    .bind(&grant.coverage.0)
-    .bind(rows::json(&grant.scopes)?)
-    .bind(grant.granted_at.timestamp_millis())
-    .bind(grant.expires_at.timestamp_millis())
-    .bind(grant.collect_by.map(|at| at.timestamp_millis()))
-    .bind(rows::max_uses(grant.uses))
-    .bind(rows::grant_state(grant))
-    .bind(grant.due_at().map(|at| at.timestamp_millis()))
-    .bind(rows::json(grant)?)
-    .execute(conn)
-    .await
-    .map_err(first_wins)?;
+fn insert_grant(script: &mut Script, grant: &Grant) -> Result<(), StoreError> {
+    script
+        .run(
+            "INSERT INTO grants (id, request_id, hook, client, subject_kind, subject, coverage, scopes, granted_at,
+               expires_at, collect_by, max_uses, state, due_at, version, body)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+        )
+        .bind(grant.id.as_str())
+        .bind(grant.request().map(RequestId::as_str))
+        .bind(grant.asked.hook.as_str())
+        .bind(grant.asked.client.id.as_str())
+        .bind(grant.asked.subject.kind.as_str())
+        .bind(grant.asked.subject.id.as_str())
+        .bind(grant.coverage.0.as_str())
+        .bind(rows::json(&grant.scopes)?)
+        .bind(grant.granted_at.timestamp_millis())
+        .bind(grant.expires_at.timestamp_millis())
+        .bind(grant.collect_by.map(|at| at.timestamp_millis()))
+        .bind(rows::max_uses(grant.uses))
+        .bind(rows::grant_state(grant))
+        .bind(grant.due_at().map(|at| at.timestamp_millis()))
+        .bind(rows::json(grant)?)
+        .is_first_or(conflict());
     Ok(())
 }
 
-async fn replace_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<(), StoreError> {
-    let written = sqlx::query(
-        "UPDATE grants SET state = $1, due_at = $2, body = $3, version = version + 1 WHERE id = $4 AND version = $5
-           AND (used = $6 OR $1 = 'revoked')",
-    )
-    .bind(rows::grant_state(grant))
-    .bind(grant.due_at().map(|at| at.timestamp_millis()))
-    .bind(rows::json(grant)?)
-    .bind(grant.id.as_str())
-    .bind(grant.version)
-    .bind(i64::from(grant.used))
-    .execute(conn)
-    .await?;
-    if written.rows_affected() == 1 { Ok(()) } else { Err(conflict()) }
+fn replace_grant(script: &mut Script, grant: &Grant) -> Result<(), StoreError> {
+    let state = rows::grant_state(grant);
+    script
+        .run(
+            "UPDATE grants SET state = ?, due_at = ?, body = ?, version = version + 1 WHERE id = ? AND version = ?
+               AND (used = ? OR ? = 'revoked')",
+        )
+        .bind(state)
+        .bind(grant.due_at().map(|at| at.timestamp_millis()))
+        .bind(rows::json(grant)?)
+        .bind(grant.id.as_str())
+        .bind(grant.version)
+        .bind(i64::from(grant.used))
+        .bind(state)
+        .changes_one_or(conflict());
+    Ok(())
 }
 
-async fn write_cooldown(conn: &mut SqliteConnection, cooldown: &Cooldown) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO cooldowns (hook, client, subject_kind, subject, audience, scope, until, cause)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (hook, client, subject_kind, subject, audience, scope)
-         DO UPDATE SET until = max(until, excluded.until), cause = excluded.cause",
-    )
-    .bind(&cooldown.hook)
-    .bind(&cooldown.client)
-    .bind(cooldown.subject_kind.as_str())
-    .bind(&cooldown.subject)
-    .bind(&cooldown.audience)
-    .bind(&cooldown.scope)
-    .bind(cooldown.until.timestamp_millis())
-    .bind(cooldown.cause)
-    .execute(conn)
-    .await?;
-    Ok(())
+fn write_cooldown(script: &mut Script, cooldown: &Cooldown) {
+    script
+        .run(
+            "INSERT INTO cooldowns (hook, client, subject_kind, subject, audience, scope, until, cause)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (hook, client, subject_kind, subject, audience, scope)
+             DO UPDATE SET until = max(until, excluded.until), cause = excluded.cause",
+        )
+        .bind(cooldown.hook.as_str())
+        .bind(cooldown.client.as_str())
+        .bind(cooldown.subject_kind.as_str())
+        .bind(cooldown.subject.as_str())
+        .bind(cooldown.audience.as_str())
+        .bind(cooldown.scope.as_str())
+        .bind(cooldown.until.timestamp_millis())
+        .bind(cooldown.cause);
 }
 
 /// Slack's answer, or the first click where no answer came, binds a button to one message; then nothing moves it.
-async fn bind_button(conn: &mut SqliteConnection, hash: &str, message: &MessageRef) -> Result<(), StoreError> {
-    let written = sqlx::query("UPDATE buttons SET ts = $1 WHERE value_hash = $2 AND channel = $3 AND ts IS NULL")
-        .bind(&message.ts)
+fn bind_button(script: &mut Script, hash: &str, message: &MessageRef) {
+    script
+        .run("UPDATE buttons SET ts = ? WHERE value_hash = ? AND channel = ? AND ts IS NULL")
+        .bind(message.ts.as_str())
+        .bind(hash)
+        .bind(message.channel.as_str());
+    script
+        .run("SELECT 1 FROM buttons WHERE value_hash = ? AND channel = ? AND ts = ?")
         .bind(hash)
         .bind(message.channel.as_str())
-        .execute(&mut *conn)
-        .await?;
-    if written.rows_affected() == 1 {
-        return Ok(());
-    }
-    let bound = sqlx::query("SELECT 1 FROM buttons WHERE value_hash = $1 AND channel = $2 AND ts = $3")
-        .bind(hash)
-        .bind(message.channel.as_str())
-        .bind(&message.ts)
-        .fetch_optional(conn)
-        .await?;
-    if bound.is_some() { Ok(()) } else { Err(conflict()) }
+        .bind(message.ts.as_str())
+        .finds_or(conflict());
 }

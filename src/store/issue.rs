@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row, SqliteConnection};
+use futures_util::StreamExt;
+use sqlx::{AssertSqlSafe, Either, Executor, Row, SqliteConnection};
 
-use super::audit::Head;
+use super::script::{Script, Stopped};
 use super::writer::Writing;
-use super::{Delivery, HookCall, StoreError, outbox, rows};
+use super::{Delivery, HookCall, StoreError, audit, outbox, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::AuditEntry;
 use crate::domain::grant::SAME_USE_SECONDS;
@@ -58,6 +59,27 @@ struct GrantNow {
     touched: bool,
 }
 
+/// The columns of a grant that an issuance depends on, as they are read.
+type GrantRow = (String, i64, Option<i64>, Option<i64>, i64, Option<i64>, Option<String>, i64);
+
+impl From<GrantRow> for GrantNow {
+    fn from(row: GrantRow) -> Self {
+        let (state, expires_at, collect_by, max_uses, used, last_use_at, last_use_fingerprint, last_token_expires_at) =
+            row;
+        Self {
+            state,
+            expires_at,
+            collect_by,
+            max_uses,
+            used,
+            last_use_at,
+            last_use_fingerprint,
+            last_token_expires_at,
+            touched: false,
+        }
+    }
+}
+
 struct CallBefore {
     body_hash: String,
     grant: Option<String>,
@@ -66,41 +88,66 @@ struct CallBefore {
 
 type Calls = HashMap<(String, String), CallBefore>;
 
+/// An issuance as the writer gets it: its audit entry is put into words already.
+pub(super) struct Claim {
+    grant: GrantId,
+    call: Option<HookCall>,
+    fingerprint: Fingerprint,
+    token_expires_at: i64,
+    entry: audit::Entry,
+    when_used_up: Vec<(RequestId, Delivery)>,
+    at: Timestamp,
+}
+
+impl From<Issue> for Claim {
+    fn from(issue: Issue) -> Self {
+        let Issue { grant, call, fingerprint, token_expires_at, audit, when_used_up, at } = issue;
+        let (token_expires_at, entry) = (token_expires_at.timestamp_millis(), audit::Entry::new(audit));
+        Self { grant, call, fingerprint, token_expires_at, entry, when_used_up, at }
+    }
+}
+
+/// Judges and writes all of a group and commits it, after these statements: two trips to SQLite's thread.
 pub(super) async fn write(
     writing: &mut Writing,
-    issues: &[Box<Issue>],
-) -> Result<Vec<Result<Issued, StoreError>>, StoreError> {
+    before: &'static str,
+    claims: Vec<Claim>,
+) -> Result<Vec<Issued>, StoreError> {
     let Writing { conn, head } = writing;
-    let mut grants = load_grants(conn, issues).await?;
-    let mut calls = load_calls(conn, issues).await?;
-    let mut results = Vec::with_capacity(issues.len());
-    let mut entries = Vec::with_capacity(issues.len());
-    for issue in issues {
-        let left_before = uses_left(&grants, issue);
-        let outcome = judge(issue, &mut grants, &mut calls);
-        if outcome == Issued::Recorded {
-            entries.push(chain(head, &issue.audit));
-        }
-        if left_before == Some(1) && uses_left(&grants, issue) == Some(0) {
-            for (request, delivery) in &issue.when_used_up {
-                outbox::insert(conn, request, delivery, issue.at).await?;
+    let (mut grants, mut calls) = load(conn, before, &claims).await?;
+    let mut results = Vec::with_capacity(claims.len());
+    let mut entries = Vec::with_capacity(claims.len());
+    let mut script = Script::default();
+    for claim in claims {
+        let left_before = uses_left(&grants, &claim);
+        let outcome = judge(&claim, &mut grants, &mut calls);
+        if left_before == Some(1) && uses_left(&grants, &claim) == Some(0) {
+            for (request, delivery) in &claim.when_used_up {
+                outbox::insert(&mut script, request, delivery, claim.at)?;
             }
         }
-        results.push(Ok(outcome));
+        if outcome == Issued::Recorded {
+            let link = head.append(&claim.entry.body);
+            entries.push((claim.entry, link));
+        }
+        results.push(outcome);
     }
-    save_grants(conn, &grants).await?;
-    save_calls(conn, &calls).await?;
-    save_audit(conn, entries).await?;
+    if !entries.is_empty() {
+        save(&mut script, &grants, &calls, &entries)?;
+    }
+    // Nothing in this script has a rule to break, and the thread stops at an error: the commit may be its end.
+    script.run("COMMIT");
+    script.execute(conn, "").await.map_err(Stopped::into_error)?;
     Ok(results)
 }
 
-fn uses_left(grants: &HashMap<String, GrantNow>, issue: &Issue) -> Option<i64> {
+fn uses_left(grants: &HashMap<String, GrantNow>, issue: &Claim) -> Option<i64> {
     let grant = grants.get(issue.grant.as_str())?;
     grant.max_uses.map(|most| most - grant.used)
 }
 
 /// The claim: what reading allowed a moment ago is checked again here, where nobody else can write.
-fn judge(issue: &Issue, grants: &mut HashMap<String, GrantNow>, calls: &mut Calls) -> Issued {
+fn judge(issue: &Claim, grants: &mut HashMap<String, GrantNow>, calls: &mut Calls) -> Issued {
     let at = issue.at.timestamp_millis();
     let mut repeated = false;
     if let Some(call) = &issue.call {
@@ -127,7 +174,7 @@ fn judge(issue: &Issue, grants: &mut HashMap<String, GrantNow>, calls: &mut Call
         grant.last_use_at = Some(at);
         grant.last_use_fingerprint = Some(issue.fingerprint.0.clone());
     }
-    grant.last_token_expires_at = grant.last_token_expires_at.max(issue.token_expires_at.timestamp_millis());
+    grant.last_token_expires_at = grant.last_token_expires_at.max(issue.token_expires_at);
     grant.touched = true;
     if let Some(call) = &issue.call {
         let grant = Some(issue.grant.to_string());
@@ -137,124 +184,82 @@ fn judge(issue: &Issue, grants: &mut HashMap<String, GrantNow>, calls: &mut Call
     Issued::Recorded
 }
 
-async fn load_grants(
+/// The rows of all grants and calls of a group.
+async fn load(
     conn: &mut SqliteConnection,
-    issues: &[Box<Issue>],
-) -> Result<HashMap<String, GrantNow>, StoreError> {
-    let mut ids: Vec<&str> = issues.iter().map(|issue| issue.grant.as_str()).collect();
+    before: &'static str,
+    claims: &[Claim],
+) -> Result<(HashMap<String, GrantNow>, Calls), StoreError> {
+    let mut ids: Vec<&str> = claims.iter().map(|claim| claim.grant.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let found = sqlx::query(
-        "SELECT id, state, expires_at, collect_by, max_uses, used, last_use_at, last_use_fingerprint,
-                coalesce(last_token_expires_at, 0) AS last_token_expires_at
-         FROM grants WHERE id IN (SELECT value FROM json_each($1))",
-    )
-    .bind(rows::json(&ids)?)
-    .fetch_all(conn)
-    .await?;
-    let mut grants = HashMap::with_capacity(found.len());
-    for row in found {
-        let now = GrantNow {
-            state: row.try_get("state")?,
-            expires_at: row.try_get("expires_at")?,
-            collect_by: row.try_get("collect_by")?,
-            max_uses: row.try_get("max_uses")?,
-            used: row.try_get("used")?,
-            last_use_at: row.try_get("last_use_at")?,
-            last_use_fingerprint: row.try_get("last_use_fingerprint")?,
-            last_token_expires_at: row.try_get("last_token_expires_at")?,
-            touched: false,
-        };
-        grants.insert(row.try_get("id")?, now);
+    let keys = claims.iter().filter_map(|claim| claim.call.as_ref());
+    let keys: Vec<_> = keys.map(|call| (call.hook.as_str(), call.id.as_str())).collect();
+    let (mut grants, mut calls) = (HashMap::with_capacity(ids.len()), Calls::with_capacity(keys.len()));
+    // One column of JSON for each row: handing a column over costs more than reading it.
+    let query = sqlx::query(AssertSqlSafe(format!(
+        "{before}
+         SELECT 'grant', id, json_array(state, expires_at, collect_by, max_uses, used, last_use_at,
+                  last_use_fingerprint, coalesce(last_token_expires_at, 0))
+         FROM grants WHERE id IN (SELECT value FROM json_each($1));
+         SELECT 'call', c.hook, json_array(c.call_id, c.body_hash, c.grant_id) FROM json_each($2) AS j
+         CROSS JOIN hook_calls AS c ON c.hook = j.value ->> 0 AND c.call_id = j.value ->> 1"
+    )));
+    let mut results = conn.fetch_many(query.bind(rows::json(&ids)?).bind(rows::json(&keys)?));
+    while let Some(result) = results.next().await {
+        let Either::Right(row) = result? else { continue };
+        let (what, key, rest): (&str, String, &str) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if what == "grant" {
+            let now: GrantRow = rows::parse("grants", &key, rest)?;
+            grants.insert(key, now.into());
+        } else {
+            let (id, body_hash, grant): (String, String, Option<String>) = rows::parse("hook_calls", &key, rest)?;
+            calls.insert((key, id), CallBefore { body_hash, grant, touched: None });
+        }
     }
-    Ok(grants)
+    Ok((grants, calls))
 }
 
-async fn load_calls(conn: &mut SqliteConnection, issues: &[Box<Issue>]) -> Result<Calls, StoreError> {
-    let keys: Vec<_> =
-        issues.iter().filter_map(|i| i.call.as_ref()).map(|call| (call.hook.as_str(), call.id.as_str())).collect();
-    if keys.is_empty() {
-        return Ok(Calls::new());
-    }
-    let found = sqlx::query(
-        "SELECT c.hook, c.call_id, c.body_hash, c.grant_id FROM json_each($1) AS j
-         CROSS JOIN hook_calls AS c ON c.hook = j.value ->> 0 AND c.call_id = j.value ->> 1",
-    )
-    .bind(rows::json(&keys)?)
-    .fetch_all(conn)
-    .await?;
-    let mut calls = Calls::with_capacity(found.len());
-    for row in found {
-        let before =
-            CallBefore { body_hash: row.try_get("body_hash")?, grant: row.try_get("grant_id")?, touched: None };
-        calls.insert((row.try_get("hook")?, row.try_get("call_id")?), before);
-    }
-    Ok(calls)
-}
-
-async fn save_grants(conn: &mut SqliteConnection, grants: &HashMap<String, GrantNow>) -> Result<(), StoreError> {
-    let values: Vec<_> = grants
-        .iter()
-        .filter(|(_, grant)| grant.touched)
-        .map(|(id, g)| (id, g.used, g.last_use_at, &g.last_use_fingerprint, g.last_token_expires_at))
-        .collect();
-    if values.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "UPDATE grants SET used = v.used, last_use_at = v.last_use_at, last_use_fingerprint = v.fingerprint,
-                last_token_expires_at = v.token,
-                due_at = expires_at
-         FROM (SELECT value ->> 0 AS id, value ->> 1 AS used, value ->> 2 AS last_use_at, value ->> 3 AS fingerprint,
-                      value ->> 4 AS token FROM json_each($1)) AS v
-         WHERE grants.id = v.id",
-    )
-    .bind(rows::json(&values)?)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn save_calls(conn: &mut SqliteConnection, calls: &Calls) -> Result<(), StoreError> {
-    let values: Vec<_> = calls
-        .iter()
+/// Adds all rows of a group.
+fn save(
+    script: &mut Script,
+    grants: &HashMap<String, GrantNow>,
+    calls: &Calls,
+    entries: &[(audit::Entry, audit::Link)],
+) -> Result<(), StoreError> {
+    let grants = grants.iter().filter(|(_, grant)| grant.touched);
+    let grants: Vec<_> =
+        grants.map(|(id, g)| (id, g.used, g.last_use_at, &g.last_use_fingerprint, g.last_token_expires_at)).collect();
+    let calls = calls.iter();
+    let calls: Vec<_> = calls
         .filter_map(|((hook, id), call)| call.touched.map(|at| (hook, id, &call.body_hash, at, &call.grant)))
         .collect();
-    if values.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO hook_calls (hook, call_id, body_hash, at, grant_id)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE true
-         ON CONFLICT (hook, call_id) DO UPDATE SET grant_id = excluded.grant_id",
-    )
-    .bind(rows::json(&values)?)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// A row of `audit`, in the order of its columns.
-type AuditRow<'a> = (i64, i64, &'static str, Option<&'a str>, Option<&'a str>, String, String, String);
-
-fn chain<'a>(head: &mut Head, entry: &'a AuditEntry) -> AuditRow<'a> {
-    let link = head.append(entry);
-    let (request, grant) =
-        (entry.request_id.as_ref().map(|id| id.as_str()), entry.grant_id.as_ref().map(|id| id.as_str()));
-    (link.seq, entry.at.timestamp_millis(), entry.kind.as_str(), request, grant, link.body, link.previous, link.hash)
-}
-
-async fn save_audit(conn: &mut SqliteConnection, entries: Vec<AuditRow<'_>>) -> Result<(), StoreError> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO audit (seq, at, kind, request_id, grant_id, body, previous, hash)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
-         FROM json_each($1)",
-    )
-    .bind(rows::json(&entries)?)
-    .execute(conn)
-    .await?;
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|(e, l)| (l.seq, e.at, e.kind.as_str(), &e.request, &e.grant, &e.body, &l.previous, &l.hash))
+        .collect();
+    script
+        .run(
+            "UPDATE grants SET used = v.used, last_use_at = v.last_use_at, last_use_fingerprint = v.fingerprint,
+                    last_token_expires_at = v.token, due_at = expires_at
+             FROM (SELECT value ->> 0 AS id, value ->> 1 AS used, value ->> 2 AS last_use_at,
+                          value ->> 3 AS fingerprint, value ->> 4 AS token FROM json_each(?)) AS v
+             WHERE grants.id = v.id",
+        )
+        .bind(rows::json(&grants)?);
+    script
+        .run(
+            "INSERT INTO hook_calls (hook, call_id, body_hash, at, grant_id)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
+             ON CONFLICT (hook, call_id) DO UPDATE SET grant_id = excluded.grant_id",
+        )
+        .bind(rows::json(&calls)?);
+    script
+        .run(
+            "INSERT INTO audit (seq, at, kind, request_id, grant_id, body, previous, hash)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+               value ->> 7 FROM json_each(?)",
+        )
+        .bind(rows::json(&entries)?);
     Ok(())
 }

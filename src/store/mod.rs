@@ -11,7 +11,9 @@ mod lookup;
 mod outbox;
 mod read;
 mod rows;
+mod script;
 mod sqlite;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,6 +32,7 @@ pub use commit::{Change, Commit, Outcome};
 pub use issue::{Issue, Issued};
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};
+pub use step_up::{Stage, StepUpKey, StepUpMove, StepUpRow};
 
 use crate::domain::Timestamp;
 use crate::domain::ids::HookName;
@@ -185,6 +188,11 @@ impl Store {
         self.latest
     }
 
+    /// How many writes were asked for since the start: whether it goes up says whether the writer has a quiet moment.
+    pub fn written(&self) -> u64 {
+        self.writer.asked_for()
+    }
+
     /// How the writer is doing.
     pub fn health(&self) -> &Health {
         &self.health
@@ -216,6 +224,10 @@ impl Store {
     /// When the database does not answer: then nothing may be issued.
     pub async fn issue(&self, issue: Issue) -> Result<Issued, StoreError> {
         self.writer.issue(issue).await.map_err(|e| self.because(e))
+    }
+
+    async fn commit_written(&self, written: commit::Written) -> Result<(), StoreError> {
+        self.writer.commit(written).await.map_err(|e| self.because(e))
     }
 
     fn readers(&self) -> &SqlitePool {

@@ -6,8 +6,9 @@
 //! it needs that lease, so a worker that was too slow cannot undo its successor's work.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
+use super::script::Script;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
@@ -154,25 +155,25 @@ pub struct DeadLetter {
     pub last_error: String,
 }
 
-pub(super) async fn insert(
-    conn: &mut SqliteConnection,
+pub(super) fn insert(
+    script: &mut Script,
     request: &RequestId,
     delivery: &Delivery,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let class = delivery.class();
-    sqlx::query(
-        "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at, class, urgency)
-         VALUES ($1, $2, $3, 'ready', $4, $4, $5, $6)",
-    )
-    .bind(delivery.lane(request))
-    .bind(request.as_str())
-    .bind(rows::json(delivery)?)
-    .bind(now.timestamp_millis())
-    .bind(class.as_str())
-    .bind(class.urgency())
-    .execute(conn)
-    .await?;
+    script
+        .run(
+            "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at, class, urgency)
+             VALUES (?, ?, ?, 'ready', ?, ?, ?, ?)",
+        )
+        .bind(delivery.lane(request))
+        .bind(request.as_str())
+        .bind(rows::json(delivery)?)
+        .bind(now.timestamp_millis())
+        .bind(now.timestamp_millis())
+        .bind(class.as_str())
+        .bind(class.urgency());
     Ok(())
 }
 

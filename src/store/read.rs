@@ -207,26 +207,38 @@ impl Store {
         Ok(u32::try_from(row.try_get::<i64, _>("n")?).unwrap_or(u32::MAX))
     }
 
-    /// What a button was made for, by its value.
+    /// What a button was made for, by its value, with the access request as it is now.
     ///
     /// # Errors
-    /// When the database does not answer, or the row cannot be right.
-    pub async fn button(&self, value: &str) -> Result<Option<Button>, StoreError> {
-        let hash = sha256_hex(value.as_bytes());
-        let found = sqlx::query("SELECT * FROM buttons WHERE value_hash = $1")
-            .bind(&hash)
-            .fetch_optional(self.readers())
-            .await?;
+    /// When the database does not answer, or a row cannot be right.
+    pub async fn clicked(&self, value: &str) -> Result<Option<(Button, AccessRequest)>, StoreError> {
+        self.clicked_hash(&sha256_hex(value.as_bytes())).await
+    }
+
+    /// The same, by the hash of the value.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a row cannot be right.
+    pub async fn clicked_hash(&self, hash: &str) -> Result<Option<(Button, AccessRequest)>, StoreError> {
+        let found = sqlx::query(concat!(
+            "SELECT r.id, r.state, r.version, r.body, (SELECT json_group_array(json(v.body)) FROM votes AS v ",
+            "WHERE v.request_id = r.id) AS votes, b.shown_version, b.channel, b.ts ",
+            "FROM buttons AS b JOIN access_requests AS r ON r.id = b.request_id WHERE b.value_hash = $1"
+        ))
+        .bind(hash)
+        .fetch_optional(self.readers())
+        .await?;
         let Some(row) = found else { return Ok(None) };
-        let wrong = |e: &dyn std::fmt::Display| StoreError::inconsistent("buttons", &hash, e);
+        let request = rows::request(&row)?;
         let shown: i64 = row.try_get("shown_version")?;
-        Ok(Some(Button {
-            request: RequestId::parse(row.try_get::<String, _>("request_id")?).map_err(|e| wrong(&e))?,
-            shown_version: u32::try_from(shown).map_err(|e| wrong(&e))?,
+        let button = Button {
+            request: request.id.clone(),
+            shown_version: u32::try_from(shown).map_err(|e| StoreError::inconsistent("buttons", hash, &e))?,
             channel: row.try_get("channel")?,
             ts: row.try_get("ts")?,
-            hash,
-        }))
+            hash: hash.to_owned(),
+        };
+        Ok(Some((button, request)))
     }
 
     /// The cards of an access request, oldest first.
@@ -247,12 +259,13 @@ impl Store {
     /// When the database does not answer, or a row cannot be right.
     pub async fn due(&self, now: Timestamp, most: u32) -> Result<(Vec<AccessRequest>, Vec<Grant>), StoreError> {
         let (at, most) = (now.timestamp_millis(), i64::from(most));
-        let requests = sqlx::query(select_request!("WHERE r.due_at <= $1 ORDER BY r.due_at LIMIT $2"))
+        // A bare `LIMIT $2` has SQLite plan the statement anew each time the number is bound.
+        let requests = sqlx::query(select_request!("WHERE r.due_at <= $1 ORDER BY r.due_at LIMIT $2 + 0"))
             .bind(at)
             .bind(most)
             .fetch_all(self.readers())
             .await?;
-        let grants = sqlx::query("SELECT * FROM grants WHERE due_at <= $1 ORDER BY due_at LIMIT $2")
+        let grants = sqlx::query("SELECT * FROM grants WHERE due_at <= $1 ORDER BY due_at LIMIT $2 + 0")
             .bind(at)
             .bind(most)
             .fetch_all(self.readers())

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::StoreError;
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, State as RequestState, Status, Vote};
+use crate::domain::access_request::{AccessRequest, Vote};
 use crate::domain::grant::{Grant, State as GrantState};
 use crate::domain::policy::Uses;
 use crate::domain::token_request::Fingerprint;
@@ -31,14 +31,7 @@ fn maybe_time(table: &'static str, key: &str, millis: Option<i64>) -> Result<Opt
 
 /// The word in the column `state`, without looking at deadlines.
 pub(super) fn request_state(request: &AccessRequest) -> &'static str {
-    match request.state {
-        RequestState::Pending => Status::Pending,
-        RequestState::Approved { .. } => Status::Approved,
-        RequestState::Denied { .. } => Status::Denied,
-        RequestState::Expired { .. } => Status::Expired,
-        RequestState::Cancelled { .. } => Status::Cancelled,
-    }
-    .as_str()
+    request.settled().as_str()
 }
 
 /// Reads a row of `access_requests`. The votes come from their own table.

@@ -17,6 +17,8 @@ use super::StoreError;
 const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 /// How many connections read at the same time.
 const READERS: u32 = 4;
+/// How much of the file each of them keeps, in KiB (negative, as SQLite wants it): the system keeps it too.
+const READER_CACHE: &str = "-512";
 /// File systems on which locks or shared memory do not hold: NFS, SMB, SMB2, 9P.
 const REMOTE: [i64; 4] = [0x6969, 0x517b, 0xfe53_4d42, 0x0102_1997];
 
@@ -65,7 +67,7 @@ pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_with(base.read_only(true).busy_timeout(Duration::from_secs(2)))
+        .connect_with(base.read_only(true).busy_timeout(Duration::from_secs(2)).pragma("cache_size", READER_CACHE))
         .await?;
     Ok(Opened { lock, writer, readers, was_unclean })
 }

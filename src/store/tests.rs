@@ -252,14 +252,14 @@ async fn a_button_counts_on_the_first_message_it_is_bound_to_and_on_no_other() {
     let one = request(1, "alice");
     world.commit(opening(&one)).await.unwrap();
     world.store.mint("random", &one, "C0PAY", None, start()).await.unwrap();
-    let button = world.store.button("random").await.unwrap().unwrap();
-    assert!(world.store.button("another").await.unwrap().is_none());
+    let (button, _) = world.store.clicked("random").await.unwrap().unwrap();
+    assert!(world.store.clicked("another").await.unwrap().is_none());
     let at = |ts: &str| MessageRef { channel: SlackChannelId::parse("C0PAY").unwrap(), ts: ts.to_owned() };
     let bind = |ts: &str| Commit { bind: Some((button.hash.clone(), at(ts))), ..Commit::default() };
     assert_eq!(world.commit(bind("1.1")).await.unwrap(), Outcome::Done);
     assert_eq!(world.commit(bind("1.1")).await.unwrap(), Outcome::Done);
     assert_eq!(world.commit(bind("2.2")).await.unwrap(), Outcome::Conflict);
-    assert_eq!(world.store.button("random").await.unwrap().unwrap().ts.as_deref(), Some("1.1"));
+    assert_eq!(world.store.clicked("random").await.unwrap().unwrap().0.ts.as_deref(), Some("1.1"));
 }
 
 #[tokio::test]

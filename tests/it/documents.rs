@@ -132,7 +132,7 @@ fn keys_of_the_code() -> BTreeSet<String> {
         "time(",
         "number(",
     ];
-    const FILES: [&str; 4] = ["server_file", "hook_file", "policy_file", "rule_file"];
+    const FILES: [&str; 5] = ["server_file", "hook_file", "policy_file", "rule_file", "step_up_file"];
     let mut keys = BTreeSet::new();
     for file in FILES {
         let source = text(format!("src/config/{file}.rs"));

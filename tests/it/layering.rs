@@ -24,15 +24,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("hooks", &["domain", "door"]),
     ("authzen", &["domain", "door"]),
     ("slack", &["domain", "clock"]),
+    ("openid", &["domain", "clock"]),
     ("store", &["domain"]),
     // Where they meet.
-    ("service", &["domain", "clock", "door", "hooks", "authzen", "slack", "store"]),
+    ("service", &["domain", "clock", "door", "hooks", "authzen", "slack", "openid", "store"]),
     // What drives it. Of the edges, http knows the pure halves: parse and render.
     ("http", &["domain", "config", "telemetry", "door", "hooks", "authzen", "slack", "service"]),
     ("worker", &["service"]),
     ("playground", &["clock"]), // a stand-in for somebody else: it knows Countersign by HTTP only
     // What puts it together.
-    ("app", &["clock", "config", "domain", "telemetry", "store", "slack", "service", "http", "worker"]),
+    ("app", &["clock", "config", "domain", "telemetry", "store", "slack", "openid", "service", "http", "worker"]),
     ("demo", &["app", "cli", "clock", "config", "domain", "http", "playground"]),
     ("cli", &["app", "demo", "clock", "config", "domain", "store", "telemetry"]),
     ("main", &["cli"]),
@@ -45,7 +46,8 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("rustix", &["store", "cli"]),
     ("slack_morphism", &["slack"]),
-    ("reqwest", &["slack", "playground"]),
+    ("reqwest", &["slack", "openid", "playground"]),
+    ("openidconnect", &["openid"]),
     ("tokio_tungstenite", &["slack", "playground"]),
     ("tokio_rustls", &["slack"]),
     ("rustls", &["slack"]),

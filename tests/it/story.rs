@@ -4,6 +4,7 @@ mod asking_again;
 mod deciding;
 mod ending;
 mod standing;
+mod step_up;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};

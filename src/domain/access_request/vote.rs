@@ -28,6 +28,15 @@ impl AccessRequest {
         }
     }
 
+    /// Whether somebody may approve and has not yet: asked before a ceremony is begun.
+    ///
+    /// # Errors
+    /// As [`AccessRequest::eligible`], or [`Refusal::AlreadyVoted`].
+    pub fn may_approve(&self, voter: &Voter) -> Result<(), Refusal> {
+        self.eligible(voter)?;
+        if self.has_voted(voter) { Err(Refusal::AlreadyVoted) } else { Ok(()) }
+    }
+
     /// How many people count for each requirement so far.
     pub fn counted(&self) -> Vec<u8> {
         let votes = self.counting();

@@ -65,6 +65,16 @@ pub struct Rule {
     pub mode: Mode,
 }
 
+impl Rule {
+    /// Whether people who approve under it must authenticate anew.
+    pub fn needs_step_up(&self) -> bool {
+        match &self.outcome {
+            Outcome::Ask(ask) => ask.ceremony == Ceremony::StepUp,
+            Outcome::Allow(_) | Outcome::Deny(_) => false,
+        }
+    }
+}
+
 /// Whether a rule or a hook is enforced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

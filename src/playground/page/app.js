@@ -2,7 +2,7 @@
 // between the columns where there is room for one or two only.
 //
 // To read on: world.js (what is known), client.js, slack.js and trail.js (the columns), blockkit.js and
-// mrkdwn.js (how Slack draws), composer.js and search.js (where people type), guide.js (the path), policy.js, dom.js (elements and ticking times).
+// mrkdwn.js (how Slack draws), forms.js, composer.js and search.js (where people type), guide.js (the path), policy.js, dom.js (elements and ticking times).
 
 import * as client from "./client.js";
 import { byId, toast } from "./dom.js";

@@ -108,7 +108,7 @@ function input(block, doing) {
   };
   // A text that dispatches is sent when somebody presses Enter, or with each letter if it says so.
   const enters = (value, from) => block.dispatch_action && doing.act({ block, element, value, from });
-  const several = ["checkboxes", "radio_buttons", "multi_static_select", "multi_external_select"].includes(element.type);
+  const several = ["checkboxes", "radio_buttons", "multi_static_select"].includes(element.type);
   const field = entry(block, element, { ...doing, id: ids.field, described, invalid: Boolean(error), required: !block.optional, chose, enters })
     ?? h("span", { class: "unknown" }, `(This stand-in does not draw “${element.type}”.)`);
   const optional = block.optional && h("span", { class: "optional" }, " (optional)");

@@ -69,6 +69,24 @@ async fn every_answer_carries_the_security_headers() {
 }
 
 #[tokio::test]
+async fn every_part_that_the_page_names_is_served() {
+    let stage = stage().await;
+    let mut wanted = vec!["/".to_owned()];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(path) = wanted.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let answer = stage.http.get(format!("{}{path}", stage.url)).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}");
+        let text = answer.text().await.expect("text");
+        let named = text.split('"').filter(|name| name.ends_with(".js") || name.ends_with(".css"));
+        wanted.extend(named.map(|name| format!("/{}", name.trim_start_matches("./").trim_start_matches('/'))));
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+}
+
+#[tokio::test]
 async fn the_data_says_that_this_is_a_stand_in() {
     let stage = stage().await;
     let state = stage.get("/page/state?as=U0BOB").await;

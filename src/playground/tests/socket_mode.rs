@@ -180,7 +180,7 @@ async fn several_connections_share_the_load_and_know_of_each_other() {
 async fn an_event_that_is_not_acknowledged_comes_again_and_says_so() {
     let stage = stage_with_sockets().await;
     let mut socket = socket(&stage).await;
-    switches(&stage, json!({ "ack_ms": 50 })).await;
+    switches(&stage, json!({ "ack_ms": 400 })).await;
     let opened = gesture(&stage, "/page/home", json!({ "as": "U0BOB" }));
     let first = socket.json().await;
     let again = socket.json().await;
@@ -190,7 +190,7 @@ async fn an_event_that_is_not_acknowledged_comes_again_and_says_so() {
     socket.acknowledge(&again, None).await;
     opened.await.expect("done");
     assert_eq!(stage.page("/page/retries", json!({})).await.1["waiting"], 0);
-    switches(&stage, json!({ "ack_ms": 50, "lose_ack": 1 })).await;
+    switches(&stage, json!({ "ack_ms": 400, "lose_ack": 1 })).await;
     let pressed = click(&stage).await;
     let envelope = socket.json().await;
     socket.acknowledge(&envelope, None).await;
@@ -227,7 +227,8 @@ async fn envelopes_come_twice_and_nonsense_comes_between() {
 async fn a_connection_is_told_before_it_ends_and_gets_nothing_more() {
     let stage = stage_with_sockets().await;
     let mut old = socket(&stage).await;
-    switches(&stage, json!({ "disconnect_every": 1, "grace_ms": 50, "disconnect_reason": "refresh_requested" })).await;
+    switches(&stage, json!({ "disconnect_every": 1, "grace_ms": 1000, "disconnect_reason": "refresh_requested" }))
+        .await;
     let opened = gesture(&stage, "/page/home", json!({ "as": "U0BOB" }));
     let envelope = old.json().await;
     let told = old.json().await;

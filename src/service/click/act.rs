@@ -17,9 +17,11 @@ use crate::slack::forms;
 use crate::store::{Change, Commit, Delivery, Outcome};
 
 impl Service {
-    pub(super) async fn approve(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
-        if checked.request.question.ceremony > Ceremony::Confirm {
-            return Ok(Err((Some(Box::new(checked.request)), Why::NotEnforced)));
+    pub(super) async fn approve(&self, checked: Checked, press: &Press, now: Timestamp) -> Result<Acted, Error> {
+        match checked.request.question.ceremony {
+            Ceremony::Click | Ceremony::Confirm => {}
+            Ceremony::Match => return Ok(Err((Some(Box::new(checked.request)), Why::NotEnforced))),
+            Ceremony::StepUp => return self.send_a_link(checked, press, now).await,
         }
         self.vote(checked, Choice::Approve, Proof::Click, now).await
     }
@@ -29,7 +31,7 @@ impl Service {
         self.vote(checked, Choice::Deny { reason, cooldown }, Proof::Click, now).await
     }
 
-    pub(super) async fn vote(
+    pub(in crate::service) async fn vote(
         &self,
         checked: Checked,
         choice: Choice,
@@ -54,7 +56,8 @@ impl Service {
             let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
             commit.vote =
                 (step.next.votes.len() > request.votes.len()).then(|| step.next.votes.last().cloned()).flatten();
-            commit.bind = Some((button.hash.clone(), message.clone()));
+            // A button that is bound stays so: only one that is not yet must be bound by this click.
+            commit.bind = button.ts.is_none().then(|| (button.hash.clone(), message.clone()));
             commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
             match self.0.store.commit(commit, now).await? {
                 Outcome::Done => {
@@ -117,7 +120,7 @@ impl Service {
         self.open_form(press, &view).await.map_err(|why| (Some(Box::new(checked.request.clone())), why))
     }
 
-    async fn open_form(&self, press: &Press, view: &serde_json::Value) -> Result<(), Why> {
+    pub(in crate::service) async fn open_form(&self, press: &Press, view: &serde_json::Value) -> Result<(), Why> {
         let Some(trigger) = &press.trigger_id else { return Err(Why::Malformed("no trigger")) };
         self.0.slack.open_view(trigger, view).await.map_err(|error| {
             tracing::warn!(error = error.code(), "a form could not be opened");

@@ -27,8 +27,7 @@ impl Service {
         if actions != 1 {
             return Ok(Err((None, Why::Malformed("not exactly one action"))));
         }
-        let Some(button) = self.0.store.button(value).await? else { return Ok(Err((None, Why::UnknownButton))) };
-        let Some(request) = self.0.store.request(&button.request).await? else {
+        let Some((button, request)) = self.0.store.clicked(value).await? else {
             return Ok(Err((None, Why::UnknownButton)));
         };
         let there = message.filter(|m| m.channel.as_str() == button.channel);
@@ -42,7 +41,7 @@ impl Service {
 
     /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets. Both questions
     /// go out together, because Slack waits for three seconds only.
-    pub(super) async fn voter(
+    pub(in crate::service) async fn voter(
         &self,
         user: &SlackUserId,
         request: &AccessRequest,

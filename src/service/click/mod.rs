@@ -18,6 +18,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
+use crate::slack::forms;
 use crate::store::Button;
 
 pub(super) use refusal::{Refusals, Why};
@@ -32,11 +33,11 @@ pub enum FormAnswer {
 }
 
 /// A click that passed the checks on where it comes from and what it carries.
-struct Checked {
-    request: AccessRequest,
-    button: Button,
-    message: MessageRef,
-    voter: Voter,
+pub(super) struct Checked {
+    pub(super) request: AccessRequest,
+    pub(super) button: Button,
+    pub(super) message: MessageRef,
+    pub(super) voter: Voter,
 }
 
 /// The approver sets that somebody is in, the user groups through which, and when the oldest part was learnt.
@@ -54,8 +55,8 @@ struct Carried {
     t: String,
 }
 
-type Refused = (Option<Box<AccessRequest>>, Why);
-type Acted = Result<(), Refused>;
+pub(super) type Refused = (Option<Box<AccessRequest>>, Why);
+pub(super) type Acted = Result<(), Refused>;
 
 impl Service {
     /// A button was pressed. Whatever it leads to is committed when this returns; a refusal is whispered.
@@ -64,11 +65,15 @@ impl Service {
     /// When the store does not answer: then the click must not be acknowledged.
     pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
         let now = self.now();
+        if press.action == forms::STEP_UP {
+            // The browser opened a link; that Slack tells us of it changes nothing.
+            return Ok(());
+        }
         let outcome = match self.check(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
                 let stray = self.stray(&checked, now).await?;
                 let acted = match press.action.as_str() {
-                    "approve" => Box::pin(self.approve(checked, now)).await?,
+                    "approve" => Box::pin(self.approve(checked, press, now)).await?,
                     "deny" => self.ask_for_a_reason(checked, press, now).await,
                     "revoke" => self.revoke_by_click(checked, now).await?,
                     "details" => self.show_details(&checked, press).await,
@@ -115,9 +120,6 @@ impl Service {
     }
 
     async fn request_of_button(&self, value: &str) -> Result<Option<AccessRequest>, Error> {
-        match self.0.store.button(value).await? {
-            Some(button) => Ok(self.0.store.request(&button.request).await?),
-            None => Ok(None),
-        }
+        Ok(self.0.store.clicked(value).await?.map(|(_, request)| request))
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Refusal, State};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::identity::Outsider;
-use crate::domain::ids::SlackChannelId;
+use crate::domain::ids::{SlackChannelId, SlackUserId};
 use crate::service::{Error, Service};
 use crate::slack::cards;
 use crate::slack::click::{Foreign, Origin};
@@ -112,22 +112,35 @@ impl Service {
         why: &Why,
         now: Timestamp,
     ) -> Result<(), Error> {
-        metrics::counter!("countersign_clicks_refused_total", "why" => why.code()).increment(1);
-        let user = origin.user.as_ref().map(|user| user.id.clone());
-        let who = user.as_ref().map_or("nobody", |user| user.as_str());
+        let user = origin.user.as_ref();
+        let team = user.and_then(|user| user.team_id.clone());
+        self.write_refusal(user.map(|user| &user.id), team, request, why.code(), now).await
+    }
+
+    /// One refused click, form or confirmation, at a bounded rate for each person.
+    pub(in crate::service) async fn write_refusal(
+        &self,
+        user: Option<&SlackUserId>,
+        team: Option<String>,
+        request: Option<&AccessRequest>,
+        why: &'static str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        metrics::counter!("countersign_clicks_refused_total", "why" => why).increment(1);
+        let who = user.map_or("nobody", |user| user.as_str());
         if !self.0.refusals.may_be_written(who, now) {
             return Ok(());
         }
         let audit = AuditEntry {
             at: now,
             kind: Kind::ClickRefused,
-            actor: user.clone().map_or(Actor::Service, |user| Actor::Person(user, None)),
+            actor: user.map_or(Actor::Service, |user| Actor::Person(user.clone(), None)),
             request_id: request.map(|request| request.id.clone()),
             grant_id: None,
-            summary: format!("a click of {who} was refused: {}", why.code().replace('_', " ")),
+            summary: format!("a click of {who} was refused: {}", why.replace('_', " ")),
             detail: json!({
-                "why": why.code(), "team": origin.user.as_ref().and_then(|user| user.team_id.clone()),
-                "shown_version": request.map(|request| request.shown_version), "policy": self.policy().version,
+                "why": why, "team": team, "shown_version": request.map(|request| request.shown_version),
+                "policy": self.policy().version,
             }),
         };
         self.0.store.commit(Commit { audit: vec![audit], ..Commit::default() }, now).await?;
@@ -135,7 +148,7 @@ impl Service {
     }
 
     /// The words for the person. They say that nothing was changed, and who can decide.
-    pub(super) fn words(&self, why: &Why, request: Option<&AccessRequest>) -> String {
+    pub(in crate::service) fn words(&self, why: &Why, request: Option<&AccessRequest>) -> String {
         let who = request.map(|request| self.approver_words(request)).unwrap_or_default();
         let can =
             if who.is_empty() { String::new() } else { format!(" {who} can decide, never the person who asked.") };

@@ -2,6 +2,7 @@
 
 pub mod asking;
 pub mod looking;
+pub mod provider;
 pub mod raw;
 pub mod slack;
 pub mod world;

@@ -203,6 +203,7 @@ pub fn environment() -> HashMap<&'static str, &'static str> {
         ("NEW_SECRET", NEW_SECRET),
         ("HYDRA_KEY", HYDRA_KEY),
         ("PEP_TOKEN", PEP_TOKEN),
+        ("STEP_UP_SECRET", super::provider::CLIENT_SECRET),
     ])
 }
 
