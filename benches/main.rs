@@ -1,18 +1,20 @@
 //! The benchmarks: one table of ratios, each against a baseline that is measured in the same run.
 //!
-//! `cargo bench --bench countersign` runs all of it (under five minutes), `-- standing`, `-- clicks`, `-- slack`, `-- wake`,
-//! `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so
-//! the bars are ratios. What is compared takes turns in short rounds, and medians are shown: a neighbour that
-//! keeps the machine busy for a while then slows both sides. Every server is a process of its own, on loopback.
+//! `cargo bench --bench countersign` runs all of it, `-- standing`, `-- policy`, `-- grants`, `-- clicks`, `-- slack`,
+//! `-- wake`, `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so the
+//! bars are ratios. What is compared takes turns in short rounds, and medians are shown: a neighbour that keeps the
+//! machine busy for a while then slows both sides. Every server is a process of its own, on loopback.
 
 mod backlog;
 mod bare;
 mod clicks;
 mod client;
 mod deployment;
+mod grants;
 mod history;
 mod memory;
 mod parts;
+mod policy;
 mod report;
 mod servers;
 mod slack;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 /// The parts, in the order in which they run.
-const PARTS: [&str; 6] = ["standing", "clicks", "slack", "wake", "memory", "start"];
+const PARTS: [&str; 8] = ["standing", "policy", "grants", "clicks", "slack", "wake", "memory", "start"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -49,6 +51,12 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         if wanted("standing") {
             standing::measure(&mut report).await.context("standing")?;
+        }
+        if wanted("policy") {
+            policy::measure(&mut report).await.context("policy")?;
+        }
+        if wanted("grants") {
+            grants::measure(&mut report).await.context("grants")?;
         }
         if wanted("clicks") {
             clicks::measure(&mut report).await.context("clicks")?;

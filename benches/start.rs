@@ -19,8 +19,8 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let slack = Slack::start(&leads).await?;
     let deployment = Deployment::new(slack.address, &leads)?;
     let (full, empty) = (deployment.folder().join("full"), deployment.folder().join("empty"));
-    history::write(&full, REQUESTS).await?;
-    history::write(&empty, 0).await?;
+    Box::pin(history::write(&full, REQUESTS)).await?;
+    Box::pin(history::write(&empty, 0)).await?;
     let (mut on_full, mut on_empty) = (vec![], vec![]);
     for _ in 0..ROUNDS {
         on_empty.push(start_on(&deployment, &empty).await?);

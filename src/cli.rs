@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Loaded, describe};
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::SlackChannelId;
-use crate::{demo, telemetry};
+use crate::{demo, policy_tools, telemetry};
 
 /// How long calls are still accepted after SIGTERM, so that a balancer notices first.
 const LAG: Duration = Duration::from_secs(5);
@@ -57,6 +57,11 @@ enum Command {
     Key {
         #[command(subcommand)]
         command: KeyCommand,
+    },
+    /// Tools for the people who write policy.
+    Policy {
+        #[command(subcommand)]
+        command: policy_tools::Command,
     },
     /// The Slack side of a deployment.
     Slack {
@@ -120,6 +125,7 @@ pub fn main() -> ExitCode {
             Command::Check { config } => check(config),
             Command::Demo { port } => demo::run(port).await.map(|()| ExitCode::SUCCESS),
             Command::Key { command: KeyCommand::New } => new_key(),
+            Command::Policy { command } => policy(command).await,
             Command::Slack { command: SlackCommand::Doctor { config } } => examine_slack(config).await,
             Command::Slack { command: SlackCommand::Rebuild { config, channel } } => rebuild(config, channel).await,
             Command::Audit { command: AuditCommand::Verify { database } } => verify_audit(database).await,
@@ -191,6 +197,12 @@ fn check(path: PathBuf) -> anyhow::Result<ExitCode> {
         say(&format!("warning: {warning}"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn policy(command: policy_tools::Command) -> anyhow::Result<ExitCode> {
+    let said = policy_tools::run(command).await?;
+    say(said.text.trim_end())?;
+    Ok(if said.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn new_key() -> anyhow::Result<ExitCode> {

@@ -25,6 +25,7 @@ pub mod worker;
 pub mod app;
 pub mod cli;
 pub mod demo;
+pub mod policy_tools;
 
 pub mod clock;
 pub mod config;

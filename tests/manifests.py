@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The files that others read: do they parse, and do they say what the rest of the project says?
 
-Each check is a sentence. Nothing here needs a cluster, a container engine or Slack.
+Each check is a sentence. Nothing here needs a cluster, a container engine or Slack. The manifests of the Slack app are
+looked at in tests/forms.
 """
 
 import json
@@ -13,34 +14,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
-SLACK = ROOT / "manifests/slack/app.yaml"
-SOCKET = ROOT / "manifests/slack/app-socket.yaml"
 KUBERNETES = ROOT / "manifests/kubernetes"
 HYDRA = ROOT / "manifests/hooks/hydra.yaml"
-
-# Which scope each method of Slack's Web API needs (docs.slack.dev, "Scopes"); None: it needs none.
-SCOPE_OF = {
-    "chat.postMessage": "chat:write",
-    "chat.update": "chat:write",
-    "chat.postEphemeral": "chat:write",
-    "users.info": "users:read",
-    "users.lookupByEmail": "users:read.email",
-    "usergroups.users.list": "usergroups:read",
-    "conversations.open": "im:write",
-    "views.open": None,
-    "views.push": None,
-    "views.update": None,
-    "views.publish": None,
-    "auth.test": None,
-    "bots.info": "users:read",
-    "apps.connections.open": None,  # the app-level token's
-    # Of public and of private channels.
-    "conversations.info": ("channels:read", "groups:read"),
-    "conversations.history": ("channels:history", "groups:history"),
-    "conversations.replies": ("channels:history", "groups:history"),
-}
-# In the manifest as a comment, because it is needed only with `identity.email = "verified"`.
-OPTIONAL_SCOPES = {"users:read.email"}
 
 
 def read(path):
@@ -75,43 +50,6 @@ def every_yaml_file_parses():
     for path in files:
         if "node_modules" not in path.parts:
             assert documents(path), f"{path} is empty"
-
-
-def slack_calls_doors_that_exist():
-    text = read(SLACK)
-    paths = re.findall(r"https://countersign\.example\.com(/\S+)", text)
-    assert "/slack/interactions" in paths
-    for path in paths:
-        assert path in doors(), path
-
-
-def the_slack_app_may_do_what_the_code_does_and_no_more():
-    code = "".join(read(path) for path in (ROOT / "src/slack").glob("*.rs"))
-    called = {m for m in re.findall(r'"([a-z]+(?:\.[a-zA-Z]+)+)"', code) if m.split(".")[0] in
-              {"chat", "users", "usergroups", "conversations", "views", "auth", "team", "reactions"}}
-    assert called - set(SCOPE_OF) == set(), f"which scope do these need? {called - set(SCOPE_OF)}"
-    scopes = [SCOPE_OF[method] for method in called]
-    needed = {one for of in scopes for one in (of if isinstance(of, tuple) else (of,))} - {None}
-    granted = set(documents(SLACK)[0]["oauth_config"]["scopes"]["bot"])
-    assert granted == needed - OPTIONAL_SCOPES, f"{granted} is not {needed - OPTIONAL_SCOPES}"
-    for scope in needed & OPTIONAL_SCOPES:
-        assert f"# - {scope}" in read(SLACK), f"{scope} is not mentioned"
-
-
-def both_ways_of_being_called_make_the_same_app():
-    http, socket = documents(SLACK)[0], documents(SOCKET)[0]
-    assert "http" not in re.sub("#.*", "", read(SOCKET)), "nobody calls an app that has no address"
-    assert socket["settings"]["socket_mode_enabled"] is True
-    assert http["oauth_config"] == socket["oauth_config"] and http["features"] == socket["features"]
-    events = [app["settings"]["event_subscriptions"]["bot_events"] for app in (http, socket)]
-    assert events[0] == events[1]
-
-
-def the_slack_app_keeps_to_slacks_lengths():
-    app = documents(SLACK)[0]
-    assert len(app["display_information"]["name"]) <= 35
-    assert len(app["display_information"]["description"]) <= 140
-    assert app["settings"]["token_rotation_enabled"] is False
 
 
 def probes_ask_doors_that_exist_on_the_port_that_is_served():
@@ -191,10 +129,6 @@ def hydra_calls_the_hook_as_the_comment_configures_it():
 
 CHECKS = [
     every_yaml_file_parses,
-    slack_calls_doors_that_exist,
-    the_slack_app_may_do_what_the_code_does_and_no_more,
-    both_ways_of_being_called_make_the_same_app,
-    the_slack_app_keeps_to_slacks_lengths,
     probes_ask_doors_that_exist_on_the_port_that_is_served,
     the_pod_hangs_together,
     one_process_has_the_file_and_has_time_to_stop,

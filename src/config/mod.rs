@@ -2,6 +2,7 @@
 //! get what. Everything in them means something or is refused, and all mistakes are told at once.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -238,20 +239,34 @@ impl Config {
     }
 }
 
+/// The most bytes of a configuration file. A policy of a thousand rules has less than half a megabyte.
+const FILE_MAX: u64 = 4 << 20;
+
+/// Reads a policy file by itself, without the deployment that it belongs to.
+///
+/// # Errors
+/// [`ConfigErrors`]: every mistake in it.
+pub fn read_policy(path: &Path) -> Result<Policy, ConfigErrors> {
+    parse_policy(path, &read_file(path)?)
+}
+
 fn parse_policy(path: &Path, text: &str) -> Result<Policy, ConfigErrors> {
     policy_file::parse(&path.display().to_string(), text)
 }
 
 fn read_file(path: &Path) -> Result<String, ConfigErrors> {
-    std::fs::read_to_string(path).map_err(|error| {
-        let file = path.display().to_string();
-        let found = format!("no readable text file ({error})");
-        ConfigErrors(vec![ConfigError {
-            file,
-            line: None,
-            key: String::new(),
-            found,
-            allowed: "a TOML file".to_owned(),
-        }])
-    })
+    let wrong = |found: String| {
+        let (file, key) = (path.display().to_string(), String::new());
+        let allowed = format!("a TOML file of at most {} MiB", FILE_MAX >> 20);
+        ConfigErrors(vec![ConfigError { file, line: None, key, found, allowed }])
+    };
+    let unreadable = |error: std::io::Error| wrong(format!("no readable text file ({error})"));
+    let mut text = String::new();
+    // One byte more than may be there, whatever the file says its length is.
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    std::io::Read::take(file, FILE_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > FILE_MAX {
+        return Err(wrong(format!("a file of more than {} MiB", FILE_MAX >> 20)));
+    }
+    Ok(text)
 }

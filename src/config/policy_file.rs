@@ -48,7 +48,7 @@ fn read(root: Section<'_>, text: &str) -> Policy {
         version: PolicyVersion(sha256_hex(text.as_bytes())),
         approvers,
         resources,
-        rules,
+        rules: rules.into(),
         limits: limits(&root, &mut warnings),
         shared: root.read("shared", values::truth).unwrap_or(false),
         partial: root.read("partial", |v| values::one_of(v, &PARTIALS)).unwrap_or_default(),
@@ -58,6 +58,10 @@ fn read(root: Section<'_>, text: &str) -> Policy {
     root.done();
     policy
 }
+
+/// What one might write to put an approver set into another. They would have to be kept from forming a circle, and
+/// nobody could see from a rule who decides.
+const NESTED: [&str; 5] = ["approvers", "sets", "members", "include", "includes"];
 
 fn approver_sets(section: &Section<'_>) -> BTreeMap<SetName, ApproverSet> {
     let mut sets = BTreeMap::new();
@@ -70,7 +74,15 @@ fn approver_sets(section: &Section<'_>) -> BTreeMap<SetName, ApproverSet> {
         let someone = ["slack_users", "slack_groups"]
             .iter()
             .any(|key| set.value(key).and_then(|list| list.get_ref().as_array()).is_some_and(|list| !list.is_empty()));
-        if !someone {
+        let keys = set.entries();
+        let nested = NESTED.into_iter().find(|nested| keys.iter().any(|(key, _)| key == nested));
+        if let Some(key) = nested.filter(|key| set.has(key)) {
+            set.wrong(
+                key,
+                "an approver set inside of an approver set",
+                "slack_users and slack_groups: sets do not nest",
+            );
+        } else if !someone {
             set.wrong_here("an approver set with nobody in it", "slack_users, slack_groups, or both");
         }
         set.done();

@@ -63,6 +63,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{SharedClock, Timestamp};
+pub use delivery::signature;
 pub use installs::Installation;
 use installs::Installations;
 pub use workspace::Workspace;

@@ -161,7 +161,7 @@ impl Service {
         asked: &TokenRequest,
         now: Timestamp,
     ) -> Result<Ruling, Error> {
-        let first = if policy.asks_first_time() { self.0.store.first_times(asked).await? } else { Vec::new() };
+        let first = if policy.asks_first_time(asked) { self.0.store.first_times(asked).await? } else { Vec::new() };
         let judged = policy.judge(asked, &|scope| first.contains(scope), now);
         Ok(policy.rule(asked, judged, hook.dialect.abilities().narrow_scope))
     }

@@ -30,6 +30,8 @@ pub const DETAILS: &str = "details";
 const PEOPLE_MAX: usize = 12;
 /// Characters of the list of who may decide.
 const APPROVERS_MAX: usize = 1_200;
+/// Characters of our own words in a message or a view that says nothing else; Slack allows 3,000.
+pub(super) const WORDS_MAX: usize = 2_800;
 
 /// What a card is made from. All of it was loaded before; drawing asks nobody.
 #[derive(Clone, Copy)]
@@ -131,7 +133,7 @@ pub fn requester_message(facts: &CardFacts<'_>) -> Message {
 /// `words` are ours: mentions and dates (see [`super::text`]) are kept, any other markup becomes text.
 pub fn refusal(words: &str) -> Message {
     let words = inert(words);
-    let words = if words.is_empty() { "Nothing was changed.".to_owned() } else { cut_words(&words, 2_800) };
+    let words = if words.is_empty() { "Nothing was changed.".to_owned() } else { cut_words(&words, WORDS_MAX) };
     Message { blocks: named(vec![("note", section(&words))], 1), text: words, metadata: None }
 }
 
@@ -194,7 +196,7 @@ fn approvers(facts: &CardFacts<'_>) -> String {
 }
 
 /// As many whole words as fit; a mention is never cut in two.
-fn cut_words(words: &str, most: usize) -> String {
+pub(super) fn cut_words(words: &str, most: usize) -> String {
     if words.chars().count() <= most {
         return words.to_owned();
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::blocks::{Style, actions, bold, button, line, named, plain, preformatted, rich, run, section};
-use super::cards::CardFacts;
+use super::cards::{CardFacts, WORDS_MAX, cut_words};
 use super::parts::Parts;
 use super::text::{clean_lines, code, inert};
 use crate::domain::access_request::State;
@@ -51,7 +51,8 @@ pub fn step_up_view(url: &str, facts: &CardFacts<'_>) -> Value {
     let scopes = parts.scopes("Asks for", &facts.request.question.terms.scopes);
     let words = "This needs to be sure that it is you: sign in again in your browser, look once more at what is asked, \
                  and approve there. The link is yours alone and works for ten minutes. Nothing is approved yet.";
-    let mut way = button(STEP_UP, "Sign in and approve", "link", "Opens a page in your browser", Style::Primary);
+    let label = format!("Sign in and approve request {}", facts.request.id);
+    let mut way = button(STEP_UP, "Sign in and approve", "link", &label, Style::Primary);
     way["url"] = json!(url);
     let blocks =
         vec![("scopes", scopes), ("lead", section(&lead)), ("words", section(words)), ("act", actions(vec![way]))];
@@ -147,7 +148,7 @@ fn in_full(texts: &[(&'static str, String)]) -> Vec<Value> {
 /// `words` are ours: mentions and dates are kept, any other markup becomes text.
 pub fn stale_view(words: &str) -> Value {
     let words = inert(words);
-    let words = if words.is_empty() { "Nothing was changed.".to_owned() } else { words };
+    let words = if words.is_empty() { "Nothing was changed.".to_owned() } else { cut_words(&words, WORDS_MAX) };
     let blocks = named(vec![("note", section(&words))], 1);
     json!({ "type": "modal", "callback_id": "stale", "title": plain("Nothing was changed", 24), "close": plain("Close", 24), "blocks": blocks })
 }

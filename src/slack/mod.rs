@@ -32,6 +32,9 @@ mod fake;
 #[cfg(test)]
 mod lint;
 #[cfg(test)]
+#[path = "../../tests/forms/lint.rs"]
+mod rules;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
@@ -249,7 +252,7 @@ impl Slack {
         message: &Message,
         thread_ts: Option<&str>,
     ) -> Result<MessageRef, SlackError> {
-        let call = Sent { channel, user: None, ts: None, thread_ts, message, quiet: Quiet::default() };
+        let call = Sent { channel, user: None, ts: None, thread_ts, message, quiet: Quiet::posted() };
         let Posted { channel, ts } = self.write(&self.0.patient, "chat.postMessage", &call).await?;
         Ok(MessageRef { channel, ts })
     }
@@ -383,17 +386,26 @@ struct Sent<'a> {
     quiet: Quiet,
 }
 
-/// Nothing in our messages is looked for links or mentions, and no link is unfolded.
+/// Nothing in our messages is looked for links or mentions, and no link is unfolded: which Slack asks about only when
+/// it posts.
 #[derive(Serialize)]
 struct Quiet {
     parse: &'static str,
-    unfurl_links: bool,
-    unfurl_media: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfurl_links: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfurl_media: Option<bool>,
+}
+
+impl Quiet {
+    fn posted() -> Self {
+        Self { unfurl_links: Some(false), unfurl_media: Some(false), ..Self::default() }
+    }
 }
 
 impl Default for Quiet {
     fn default() -> Self {
-        Self { parse: "none", unfurl_links: false, unfurl_media: false }
+        Self { parse: "none", unfurl_links: None, unfurl_media: None }
     }
 }
 

@@ -65,11 +65,13 @@ fn plain_lines(words: &str) -> Value {
     json!({ "type": "plain_text", "text": cut(words, 3_000).0, "emoji": false })
 }
 
-/// A button with its words, its value and its dialog, all of them short.
+/// A button with its words, its label, its value and its dialog, all of them short.
 fn bare(element: &mut Value) {
     let word = element["text"]["text"].as_str().unwrap_or("Open").to_owned();
+    let label = cut(element["accessibility_label"].as_str().unwrap_or(&word), 75).0;
     let mut button = json!({
         "type": "button", "action_id": element["action_id"], "value": element["value"], "text": plain(&word, 40),
+        "accessibility_label": label,
     });
     if element.get("confirm").is_some() {
         button["confirm"] = json!({

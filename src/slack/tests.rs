@@ -123,8 +123,14 @@ async fn the_other_calls_say_what_they_are_asked_to() {
     slack.update(&at, &hello()).await.unwrap();
     slack.whisper(&channel, &bob, &hello()).await.unwrap();
     slack.open_view("1.2.abc", &json!({ "type": "modal" })).await.unwrap();
-    assert_eq!(fake.calls("chat.update")[0].body["ts"], "1.2");
-    assert_eq!(fake.calls("chat.postEphemeral")[0].body["user"], "U0BOB");
+    let quiet = json!({ "channel": "C0PAY", "text": "hello", "blocks": [{ "type": "divider" }], "parse": "none" });
+    let with = |name: &str, value: &str| {
+        let mut body = quiet.clone();
+        body[name] = json!(value);
+        body
+    };
+    assert_eq!(fake.calls("chat.update")[0].body, with("ts", "1.2"));
+    assert_eq!(fake.calls("chat.postEphemeral")[0].body, with("user", "U0BOB"));
     assert_eq!(fake.calls("views.open")[0].body, json!({ "trigger_id": "1.2.abc", "view": { "type": "modal" } }));
     fake.says("auth.test", Answer::Json(json!({ "ok": true, "team_id": "T0ACME", "user_id": "U0BOT", "url": 7 })));
     assert_eq!(slack.auth_test().await.unwrap().team_id.as_deref(), Some("T0ACME"));

@@ -6,6 +6,7 @@
 
 mod audit;
 mod commit;
+mod history;
 mod issue;
 mod lookup;
 mod outbox;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
+pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use read::{Button, Standing};

@@ -24,6 +24,9 @@ pub const OPERATOR_KEY: &str = "csk_operator-of-this-test";
 /// What somebody shows who may only look.
 pub const VIEWER_KEY: &str = "csk_viewer-of-this-test";
 
+/// What this service shows at the OpenID provider.
+pub const STEP_UP_SECRET: &str = "step-up-secret-of-this-test";
+
 const SIGNING_SECRET: &str = "signing-secret-of-this-test";
 const BOT_TOKEN: &str = "standin-token-of-this-test";
 
@@ -41,12 +44,18 @@ pub struct Deployment {
 impl Deployment {
     /// Starts with this policy. The AuthZEN hook holds its calls for `hold`, such as `5s`.
     pub async fn start(policy: &str, hold: &str) -> Self {
+        Self::start_with(policy, hold, "").await
+    }
+
+    /// The same, with more in the deployment's file.
+    pub async fn start_with(policy: &str, hold: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (page, doors) = (loopback().await, loopback().await);
         let (page_at, doors_at) = (page.local_addr().unwrap(), doors.local_addr().unwrap());
         let file = folder.path().join("countersign.toml");
         let database = folder.path().join("countersign.db");
-        std::fs::write(&file, config(page_at, doors_at, &database.display().to_string(), hold)).unwrap();
+        let config = config(page_at, doors_at, &database.display().to_string(), hold) + more;
+        std::fs::write(&file, config).unwrap();
         std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
 
         let clock: SharedClock = Arc::new(SystemClock);
@@ -78,6 +87,7 @@ fn secret(name: &str) -> Option<String> {
         "BOT_TOKEN" => BOT_TOKEN,
         "HOOK_TOKEN" => HOOK_TOKEN,
         "PEP_TOKEN" => PEP_TOKEN,
+        "STEP_UP_SECRET" => STEP_UP_SECRET,
         _ => return None,
     };
     Some(secret.to_owned())

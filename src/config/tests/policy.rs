@@ -93,8 +93,8 @@ fn every_mistake_in_the_policy_is_told_with_its_key_and_what_is_allowed() {
         ),
         (
             "deny = \"Cargo",
-            "mode = \"observe\"\ndeny = \"Cargo",
-            "rule.\"robots never release cargo\".mode: found an unknown key",
+            "mode = \"watch\"\ndeny = \"Cargo",
+            "rule.\"robots never release cargo\".mode: found \"watch\"; allowed: \"enforce\", \"observe\"",
         ),
         (
             "allow = { max_duration = \"8h\"",
@@ -257,4 +257,84 @@ fn what_cannot_work_later_is_a_mistake_now() {
         let errors = policy_file::parse("policy.toml", &with(LATER, passage, mistake)).expect_err(mistake).to_string();
         assert!(errors.contains(told), "{mistake}\n  told:   {errors}\n  wanted: {told}");
     }
+}
+
+#[test]
+fn an_approver_set_cannot_hold_another_so_there_is_no_circle() {
+    for (mistake, told) in [
+        ("approvers = [\"customs-officers\"]", "approvers.harbour-masters.approvers: found an approver set inside"),
+        (
+            "slack_users = [\"U0MIRA\"]\nsets = [\"harbour-masters\"]",
+            "approvers.harbour-masters.sets: found an approver set inside",
+        ),
+        ("slack_users = [\"customs-officers\"]", "slack_users: found \"customs-officers\"; allowed: a Slack user id"),
+    ] {
+        let text = with(POLICY, "slack_groups = [\"S0MASTERS\"]", mistake);
+        let errors = policy_file::parse("policy.toml", &text).expect_err(mistake).to_string();
+        assert!(errors.contains(told), "{mistake}: {errors}");
+    }
+}
+
+#[test]
+fn every_time_of_a_rule_is_more_than_none_and_at_most_ten_years() {
+    for key in ["max_duration", "max_token_lifetime", "decide_within", "collect_within"] {
+        for time in ["0s", "-1h", "3653days", "1000000years", "", "soon", "500ms"] {
+            let rule = with(POLICY, &format!("{key} = \"{}\"", usual(key)), &format!("{key} = \"{time}\""));
+            let errors = policy_file::parse("policy.toml", &rule).expect_err(time).to_string();
+            assert!(
+                errors.contains(&format!("rule.\"moving ships\".ask.{key}: found \"{time}\"; allowed: a time")),
+                "{errors}"
+            );
+        }
+    }
+}
+
+/// What the rule `moving ships` of the example says.
+fn usual(key: &str) -> &'static str {
+    match key {
+        "max_duration" => "2h",
+        "max_token_lifetime" => "10m\"                     # of each token",
+        "decide_within" => "30m",
+        _ => "15m\"                         # an approval",
+    }
+    .split('"')
+    .next()
+    .unwrap()
+}
+
+#[test]
+fn a_hostile_pattern_is_refused_by_its_size_or_ends_in_time() {
+    let huge = with(POLICY, "SHIP-[0-9]+", "(\\w{100}){100}{100}");
+    let errors = policy_file::parse("policy.toml", &huge).expect_err("too large").to_string();
+    assert!(errors.contains("rule.\"moving ships\".ask.reason.matches"), "{errors}");
+    // Exponential for engines that go back; this one reads the text once.
+    let slow = with(POLICY, "SHIP-[0-9]+", "^(a+)+$");
+    let policy = policy_file::parse("policy.toml", &slow).unwrap();
+    let asked = serde_json::json!({
+        "hook": "berths", "grant_type": "client_credentials", "client": {"id": "c"}, "scopes": ["berths:assign"],
+        "subject": {"kind": "user", "id": "mira@harbour.example"}, "reason": format!("{}!", "a".repeat(9_000))
+    });
+    let asked = serde_json::from_value(asked).unwrap();
+    let judged = policy.judge(&asked, &|_| false, "2026-01-01T00:00:00Z".parse().unwrap());
+    let Ruling::Asked(question) = policy.rule(&asked, judged, true) else { panic!("not asked") };
+    assert_eq!(question.not_now.and_then(|refused| refused.rule).as_deref(), Some("moving ships"));
+}
+
+#[test]
+fn a_policy_file_that_is_cut_off_too_long_or_no_text_is_refused_by_its_name() {
+    let folder = folder(SERVER, POLICY);
+    let file = folder.path().join("policy.toml");
+    for (bytes, told) in [
+        (POLICY.as_bytes()[..POLICY.find("SHIP-[0-9]+").unwrap()].to_vec(), "a mistake in the TOML"),
+        ("#".repeat(10 << 20).into_bytes(), "found a file of more than 4 MiB"),
+        ([b"# \xff\xfe\n", POLICY.as_bytes()].concat(), "no readable text file (stream did not contain valid UTF-8)"),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        let errors = load_in(folder.path()).expect_err(told).to_string();
+        assert!(errors.contains("policy.toml") && errors.contains(told), "{told}: {errors}");
+    }
+    // Cut off between two rules it is a policy again, with less in it: what is missing is refused.
+    let cut = &POLICY[..POLICY.rfind("[[rule]]").unwrap()];
+    let policy = policy_file::parse("policy.toml", cut).unwrap();
+    assert_eq!(policy.rules.len(), 4);
 }

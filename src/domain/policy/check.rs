@@ -5,6 +5,8 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the enums of CEL grow without us, and have a safe remainder")]
 
+use std::collections::BTreeSet;
+
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::parser::Expression;
 use cel::{Context, ExecutionError, Value};
@@ -12,12 +14,14 @@ use regex::RegexBuilder;
 use serde_json::json;
 
 use super::condition::{Condition, ConditionError, ENVIRONMENT, Pattern, is_about_types};
-use super::facts::{self, Names, VARIABLES};
+use super::facts::{Facts, Names, VARIABLES};
 use crate::domain::Timestamp;
 use crate::domain::token_request::TokenRequest;
 
 /// What compiled patterns are called in expressions; `@` cannot be written in a policy.
 pub(super) const PATTERN_PREFIX: &str = "@pattern";
+/// What counts the turns of loops in expressions.
+pub(super) const TURN: &str = "@turn";
 /// The most bytes that a compiled pattern may take.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
 
@@ -92,6 +96,59 @@ fn name_exists(part: &Expression, bound: &[&str], names: &mut Names) -> Result<(
         Expr::Call(call) => function_exists(call),
         Expr::Struct(literal) => Err(ConditionError(format!("there is no type `{}`", literal.type_name))),
         Expr::Comprehension(_) | Expr::List(_) | Expr::Literal(_) | Expr::Map(_) | Expr::Unspecified => Ok(()),
+    }
+}
+
+/// Whether two expressions are equal: the numbers that the parser gave their parts do not count.
+pub(super) fn same(one: &Expression, other: &Expression) -> bool {
+    let (mut one, mut other) = (one.clone(), other.clone());
+    forget_numbers(&mut one);
+    forget_numbers(&mut other);
+    one == other
+}
+
+fn forget_numbers(part: &mut Expression) {
+    part.id = 0;
+    if let Expr::Map(map) = &mut part.expr {
+        map.entries.iter_mut().for_each(|entry| entry.id = 0);
+    }
+    parts_mut(&mut part.expr).into_iter().for_each(forget_numbers);
+}
+
+/// The facts that a condition reads, as they are written: `scope`, `client.id`, `context.ip`.
+pub(super) fn facts(condition: &Condition) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    collect_facts(condition.expression(), &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect_facts<'e>(part: &'e Expression, bound: &mut Vec<&'e str>, found: &mut BTreeSet<String>) {
+    if let Some(path) = path(part, bound) {
+        found.insert(path);
+        return;
+    }
+    if let Expr::Comprehension(looped) = &part.expr {
+        collect_facts(&looped.iter_range, bound, found);
+        let before = bound.len();
+        bound.push(&looped.iter_var);
+        bound.extend(looped.iter_var2.as_deref());
+        collect_facts(&looped.loop_step, bound, found);
+        bound.truncate(before);
+        return;
+    }
+    for inner in parts(&part.expr) {
+        collect_facts(inner, bound, found);
+    }
+}
+
+/// A variable, or members of one.
+fn path(part: &Expression, bound: &[&str]) -> Option<String> {
+    match &part.expr {
+        Expr::Ident(name) => {
+            (VARIABLES.contains(&name.as_str()) && !bound.contains(&name.as_str())).then(|| name.clone())
+        }
+        Expr::Select(select) => Some(format!("{}.{}", path(&select.operand, bound)?, select.field)),
+        _ => None,
     }
 }
 
@@ -186,6 +243,40 @@ fn take(part: &mut Expression, patterns: &mut Vec<Pattern>) -> Result<(), Condit
     parts_mut(&mut part.expr).into_iter().try_for_each(|inner| take(inner, patterns))
 }
 
+/// Lets every turn of every loop count, and says whether there is a loop. An error in the condition of a loop, or
+/// in the condition of its step, ends the loop, so the count is asked there: `@turn ? … : …`.
+pub(super) fn count_turns(part: &mut Expression) -> bool {
+    let mut found = false;
+    for inner in parts_mut(&mut part.expr) {
+        found |= count_turns(inner);
+    }
+    let Expr::Comprehension(looped) = &mut part.expr else { return found };
+    let accumulated = Expression { id: 0, expr: Expr::Ident(looped.accu_var.clone()) };
+    let ended = Expression { id: 0, expr: Expr::Literal(LiteralValue::Boolean(false.into())) };
+    match (&looped.loop_cond.expr, &mut looped.loop_step.expr) {
+        // `all` and `exists`: they look whether to go on.
+        (condition, _) if !matches!(condition, Expr::Literal(_)) => counted(&mut looped.loop_cond, ended),
+        // `filter` and `exists_one`: their step has a condition.
+        (_, Expr::Call(step)) if step.func_name == operators::CONDITIONAL && step.args.len() == 3 => {
+            if let Some(condition) = step.args.first_mut() {
+                counted(condition, ended);
+            }
+        }
+        // `map`.
+        (_, _) => counted(&mut looped.loop_step, accumulated),
+    }
+    true
+}
+
+/// `part` becomes `@turn ? part : otherwise`.
+fn counted(part: &mut Expression, otherwise: Expression) {
+    let turn = Expression { id: 0, expr: Expr::Ident(TURN.to_owned()) };
+    let then = std::mem::take(part);
+    let args = vec![turn, then, otherwise];
+    let call = CallExpr { func_name: operators::CONDITIONAL.to_owned(), target: None, args };
+    *part = Expression { id: 0, expr: Expr::Call(call) };
+}
+
 fn parts_mut(expr: &mut Expr) -> Vec<&mut Expression> {
     match expr {
         Expr::Call(call) => call.target.as_deref_mut().into_iter().chain(&mut call.args).collect(),
@@ -209,9 +300,9 @@ fn parts_mut(expr: &mut Expr) -> Vec<&mut Expression> {
 /// Tries a condition on samples: one that says everything, one that says nothing.
 pub(super) fn is_boolean(condition: &Condition) -> Result<(), ConditionError> {
     for (sample, judges_types) in samples() {
-        let request = facts::for_request(&sample, condition.names(), Timestamp::UNIX_EPOCH);
+        let mut facts = Facts::new(&sample, Timestamp::UNIX_EPOCH);
         for scope in sample.scopes.judged() {
-            let context = facts::for_scope(&request, &scope, Some(true));
+            let context = facts.of_scope(&scope, condition.names(), &|_| true);
             operands(condition.expression(), &mut |part| is_boolean_in(condition, part, &context, judges_types))?;
         }
     }
@@ -237,10 +328,10 @@ fn operands(
 }
 
 /// Types are judged only where the sample leaves `context` empty: what servers put there is theirs to say.
-fn is_boolean_in<'v>(
-    condition: &'v Condition,
+fn is_boolean_in(
+    condition: &Condition,
     part: &Expression,
-    context: &Context<'_, 'v>,
+    context: &Context<'_, '_>,
     judges_types: bool,
 ) -> Result<(), ConditionError> {
     match condition.value_of(part, context) {

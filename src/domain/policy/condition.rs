@@ -7,6 +7,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "the enums of CEL grow without us, and have a safe remainder")]
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use cel::common::types::{BOOL_TYPE, CelBool, CelString, STRING_TYPE, Type};
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use super::check;
 use super::facts::Names;
+use super::guard::Guard;
 
 /// CEL's standard functions, without optional values (a key that may be missing needs `has()`), and
 /// `matches` over patterns that were compiled with the policy.
@@ -29,6 +31,9 @@ pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let _ = env.add_overload("matches", "pattern_matches", vec![STRING_TYPE, PATTERN_TYPE], matches_pattern);
     Arc::new(env)
 });
+
+/// How many turns the loops of a condition (`all`, `exists`, `map` and so on) may take in all, in one evaluation.
+pub(super) const TURNS_MAX: u32 = 10_000;
 
 /// What a condition is for: rules that let a request through must not rest on what the client claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +54,10 @@ pub struct ConditionError(pub String);
 pub struct Condition {
     source: String,
     expression: Expression,
-    patterns: Patterns,
+    patterns: Vec<Pattern>,
     names: Names,
+    guard: Guard,
+    has_loops: bool,
 }
 
 impl Condition {
@@ -69,10 +76,25 @@ impl Condition {
             ));
         }
         check::literals(&expression)?;
-        let patterns = Patterns(check::take_patterns(&mut expression)?);
-        let condition = Self { source: source.to_owned(), expression, patterns, names };
+        let condition = Self::prepare(source, &mut expression, names)?;
         check::is_boolean(&condition)?;
         Ok(condition)
+    }
+
+    /// Compiles a part of a condition that was compiled before; it may be of any type.
+    pub(super) fn part(source: &str) -> Result<Self, ConditionError> {
+        let program = ENVIRONMENT.compile(source).map_err(|errors| ConditionError(not_cel(&errors)))?;
+        let mut expression = program.expression().clone();
+        let names = check::names(&expression)?;
+        Self::prepare(source, &mut expression, names)
+    }
+
+    fn prepare(source: &str, expression: &mut Expression, names: Names) -> Result<Self, ConditionError> {
+        let guard = Guard::of(expression);
+        let patterns = check::take_patterns(expression)?;
+        let has_loops = check::count_turns(expression);
+        let (source, expression) = (source.to_owned(), expression.clone());
+        Ok(Self { source, expression, patterns, names, guard, has_loops })
     }
 
     /// The text it was compiled from.
@@ -88,11 +110,27 @@ impl Condition {
         &self.expression
     }
 
+    /// What must hold for it to be true.
+    pub(super) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Whether it is the same expression as another, blanks and comments apart.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        let patterns = |of: &Self| of.patterns.iter().map(|pattern| pattern.0.as_str().to_owned()).collect::<Vec<_>>();
+        patterns(self) == patterns(other) && check::same(&self.expression, &other.expression)
+    }
+
+    /// Whether it wants to know what came for the first time.
+    pub(super) fn asks_first_time(&self) -> bool {
+        self.names.contains("first_time")
+    }
+
     /// Whether it is true in a context.
     ///
     /// # Errors
     /// Words for why that cannot be told. They hold no values of the request: the client reads them.
-    pub(super) fn holds<'v>(&'v self, context: &Context<'_, 'v>) -> Result<bool, String> {
+    pub(super) fn holds(&self, context: &Context<'_, '_>) -> Result<bool, String> {
         match self.value_of(&self.expression, context) {
             Ok(Value::Bool(truth)) => Ok(truth),
             Ok(_) => Err("it is neither true nor false".to_owned()),
@@ -100,18 +138,20 @@ impl Condition {
         }
     }
 
+    /// Its value, of whatever type; none where it has none.
+    pub(super) fn value(&self, context: &Context<'_, '_>) -> Option<Value> {
+        self.value_of(&self.expression, context).ok()
+    }
+
     /// The value of a part of it.
-    pub(super) fn value_of<'v>(
-        &'v self,
-        part: &Expression,
-        context: &Context<'_, 'v>,
-    ) -> Result<Value, ExecutionError> {
-        if self.patterns.0.is_empty() {
+    pub(super) fn value_of(&self, part: &Expression, context: &Context<'_, '_>) -> Result<Value, ExecutionError> {
+        if self.patterns.is_empty() && !self.has_loops {
             return Value::resolve(part, context);
         }
-        let mut with_patterns = context.new_inner_scope();
-        with_patterns.set_variable_resolver(&self.patterns);
-        Value::resolve(part, &with_patterns)
+        let own = Own { patterns: &self.patterns, turns: AtomicU32::new(0) };
+        let mut with_own = context.new_inner_scope();
+        with_own.set_variable_resolver(&own);
+        Value::resolve(part, &with_own)
     }
 }
 
@@ -128,6 +168,9 @@ fn in_words(error: &ExecutionError) -> String {
         ExecutionError::IndexOutOfBounds(_) => "it reads past the end of a list".to_owned(),
         ExecutionError::Overflow(..) => "a number, time or duration becomes too large".to_owned(),
         ExecutionError::FunctionError { function, .. } => format!("`{function}` cannot take the value it is given"),
+        ExecutionError::UndeclaredReference(name) if name.as_str() == check::TURN => {
+            format!("its loops take more than {TURNS_MAX} turns")
+        }
         ExecutionError::UndeclaredReference(name) => format!("there is no `{name}`"),
         error if is_about_types(error) => "the types of two values do not fit together".to_owned(),
         _ => "it has no value".to_owned(),
@@ -151,15 +194,22 @@ pub(super) fn is_about_types(error: &ExecutionError) -> bool {
     )
 }
 
-/// The compiled patterns of one condition. In the expression they are called `@pattern0`, `@pattern1`…,
-/// which no policy can spell.
-#[derive(Debug)]
-struct Patterns(Vec<Pattern>);
+/// What one evaluation has of its own, under names that no policy can spell: the compiled patterns, called
+/// `@pattern0`, `@pattern1`…, and `@turn`, which is true until the loops have taken [`TURNS_MAX`] turns and then
+/// does not exist. Lists come from callers, and a loop in a loop over a long one would never end otherwise.
+struct Own<'c> {
+    patterns: &'c [Pattern],
+    turns: AtomicU32,
+}
 
-impl VariableResolver for Patterns {
+impl VariableResolver for Own<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        if variable == check::TURN {
+            let taken = self.turns.fetch_add(1, Ordering::Relaxed);
+            return (taken < TURNS_MAX).then(|| CowVal::owned(CelBool::from(true)));
+        }
         let at: usize = variable.strip_prefix(check::PATTERN_PREFIX)?.parse().ok()?;
-        self.0.get(at).map(|pattern| CowVal::Borrowed(pattern as &dyn Val))
+        self.patterns.get(at).map(|pattern| CowVal::Borrowed(pattern as &dyn Val))
     }
 }
 

@@ -50,35 +50,52 @@ impl Names {
         Self(self.0 | other.0)
     }
 
-    fn iter(self) -> impl Iterator<Item = &'static str> {
+    /// Those that are not in the other set.
+    fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Its members.
+    pub(super) fn iter(self) -> impl Iterator<Item = &'static str> {
         VARIABLES.into_iter().filter(move |name| self.contains(name))
     }
 }
 
-/// The context of one token request: only the variables that `used` names are built. The scope and whether
-/// it comes for the first time are added by [`for_scope`].
-pub(super) fn for_request<'v>(asked: &TokenRequest, used: Names, now: Timestamp) -> Context<'static, 'v> {
-    let mut context = Context::with_env(ENVIRONMENT.clone());
-    for name in used.iter() {
-        if let Some(value) = value_of(name, asked, now) {
-            context.add_variable_from_value(name, value);
-        }
-    }
-    context
+/// The values that conditions see, built for one token request as rules come to need them.
+pub(super) struct Facts<'a> {
+    asked: &'a TokenRequest,
+    now: Timestamp,
+    built: Names,
+    context: Context<'a, 'a>,
 }
 
-/// The context of one scope within that of its token request.
-pub(super) fn for_scope<'a, 'v>(
-    request: &'a Context<'static, 'v>,
-    scope: &Scope,
-    first_time: Option<bool>,
-) -> Context<'a, 'v> {
-    let mut context = request.new_inner_scope();
-    context.add_variable_as_val("scope", Box::new(CelString::from(scope.as_str().to_owned())));
-    if let Some(first_time) = first_time {
-        context.add_variable_as_val("first_time", Box::new(CelBool::from(first_time)));
+impl<'a> Facts<'a> {
+    /// Nothing is built yet.
+    pub(super) fn new(asked: &'a TokenRequest, now: Timestamp) -> Self {
+        Self { asked, now, built: Names::default(), context: Context::with_env(ENVIRONMENT.clone()) }
     }
-    context
+
+    /// The context of one scope, with at least the variables that `names` has. `first_time` is asked only if it
+    /// is one of them.
+    pub(super) fn of_scope(
+        &mut self,
+        scope: &Scope,
+        names: Names,
+        first_time: &dyn Fn(&Scope) -> bool,
+    ) -> Context<'_, 'a> {
+        for name in names.without(self.built).iter() {
+            if let Some(value) = value_of(name, self.asked, self.now) {
+                self.context.add_variable_from_value(name, value);
+            }
+        }
+        self.built = self.built.union(names);
+        let mut context = self.context.new_inner_scope();
+        context.add_variable_as_val("scope", Box::new(CelString::from(scope.as_str().to_owned())));
+        if names.contains("first_time") {
+            context.add_variable_as_val("first_time", Box::new(CelBool::from(first_time(scope))));
+        }
+        context
+    }
 }
 
 /// An absent text is `""`, an absent list `[]`, an absent lifetime no time at all.

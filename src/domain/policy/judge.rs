@@ -1,6 +1,6 @@
 //! The verdict of each scope on its own.
 
-use super::facts::{self, Names};
+use super::facts::{Facts, Names};
 use super::{Judged, Outcome, Policy, Rule};
 use crate::domain::Timestamp;
 use crate::domain::scope::Scope;
@@ -12,38 +12,58 @@ impl Policy {
     /// `first_time` says whether the client never had a grant of that scope for that subject; it is asked
     /// only where [`Policy::asks_first_time`]. A condition that cannot be evaluated refuses its scope.
     pub fn judge(&self, asked: &TokenRequest, first_time: &dyn Fn(&Scope) -> bool, now: Timestamp) -> Vec<Judged> {
-        let request = facts::for_request(asked, self.names(), now);
-        let asks_first_time = self.asks_first_time();
-        let judge = |scope: Scope| {
-            let context = facts::for_scope(&request, &scope, asks_first_time.then(|| first_time(&scope)));
-            for rule in &self.rules {
-                match rule.when.holds(&context) {
-                    Ok(false) => {}
-                    Ok(true) => {
-                        return Judged { scope, rule: Some(rule.name.clone()), outcome: rule.outcome.clone() };
-                    }
-                    Err(why) => return cannot_tell(rule, scope, &why),
-                }
-            }
-            let outcome = Outcome::Deny(no_rule(&scope));
-            Judged { scope, rule: None, outcome }
+        let mut facts = Facts::new(asked, now);
+        let judge = |scope: &Scope| {
+            let candidates: Vec<&Rule> = self.rules.candidates(asked, scope).collect();
+            judge_in_order(&candidates, scope, first_time, &mut facts)
         };
-        asked.scopes.judged().into_iter().map(judge).collect()
+        asked.scopes.judged().iter().map(judge).collect()
     }
 
-    /// Whether any condition wants to know what came for the first time.
-    pub fn asks_first_time(&self) -> bool {
-        self.names().contains("first_time")
+    /// As [`Policy::judge`], evaluating rule after rule without the index: what the index is held to.
+    #[cfg(test)]
+    pub(super) fn judge_plainly(
+        &self,
+        asked: &TokenRequest,
+        first_time: &dyn Fn(&Scope) -> bool,
+        now: Timestamp,
+    ) -> Vec<Judged> {
+        let mut facts = Facts::new(asked, now);
+        let all: Vec<&Rule> = self.rules.iter().collect();
+        asked.scopes.judged().iter().map(|scope| judge_in_order(&all, scope, first_time, &mut facts)).collect()
     }
 
-    fn names(&self) -> Names {
-        self.rules.iter().fold(Names::default(), |all, rule| all.union(rule.when.names()))
+    /// Whether a rule that may match wants to know what came for the first time.
+    pub fn asks_first_time(&self, asked: &TokenRequest) -> bool {
+        let wanted = |scope: &Scope| self.rules.candidates(asked, scope).any(|rule| rule.when.asks_first_time());
+        self.rules.names().contains("first_time") && asked.scopes.judged().iter().any(wanted)
     }
 }
 
-fn cannot_tell(rule: &Rule, scope: Scope, why: &str) -> Judged {
+/// The first of these rules that is true decides; one that cannot be evaluated refuses.
+fn judge_in_order(
+    rules: &[&Rule],
+    scope: &Scope,
+    first_time: &dyn Fn(&Scope) -> bool,
+    facts: &mut Facts<'_>,
+) -> Judged {
+    let names = rules.iter().fold(Names::default(), |all, rule| all.union(rule.when.names()));
+    let context = facts.of_scope(scope, names, first_time);
+    for rule in rules {
+        match rule.when.holds(&context) {
+            Ok(false) => {}
+            Ok(true) => {
+                return Judged { scope: scope.clone(), rule: Some(rule.name.clone()), outcome: rule.outcome.clone() };
+            }
+            Err(why) => return cannot_tell(rule, scope, &why),
+        }
+    }
+    Judged { scope: scope.clone(), rule: None, outcome: Outcome::Deny(no_rule(scope)) }
+}
+
+fn cannot_tell(rule: &Rule, scope: &Scope, why: &str) -> Judged {
     let says = format!("The rule `{}` cannot be applied to this request, so it refuses: {why}.", rule.name);
-    Judged { scope, rule: Some(rule.name.clone()), outcome: Outcome::Deny(says) }
+    Judged { scope: scope.clone(), rule: Some(rule.name.clone()), outcome: Outcome::Deny(says) }
 }
 
 fn no_rule(scope: &Scope) -> String {

@@ -17,8 +17,13 @@ use super::scope::{Scope, ScopeSet};
 mod ask;
 mod check;
 mod condition;
+mod explain;
 mod facts;
+mod guard;
 mod judge;
+mod lint;
+mod rules;
+mod spelling;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -26,6 +31,9 @@ mod tests;
 pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfApproval};
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
+pub use explain::{Explained, Passed, Seen};
+pub use lint::{Finding, Weight};
+pub use rules::Rules;
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.
 #[derive(Debug)]
@@ -37,7 +45,7 @@ pub struct Policy {
     /// What scopes mean.
     pub resources: Vec<Resource>,
     /// The rules, in order.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// What protects people from being asked too often.
     pub limits: Limits,
     /// Whether one person may count for several requirements.

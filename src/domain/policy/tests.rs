@@ -11,6 +11,8 @@ use crate::domain::Timestamp;
 use crate::domain::token_request::TokenRequest;
 
 mod conditions;
+mod guards;
+mod lints;
 mod properties;
 
 fn bounds(minutes: u64) -> Bounds {
@@ -157,10 +159,12 @@ fn no_scope_at_all_is_judged_once_and_refused_unless_a_rule_names_it() {
 #[test]
 fn first_time_is_asked_for_each_scope_and_only_where_a_rule_wants_it() {
     let plain = policy(vec![("all", "true", allow(5))]);
-    assert!(!plain.asks_first_time());
+    assert!(!plain.asks_first_time(&asked("a b")));
     plain.judge(&asked("a b"), &|_| panic!("nobody wants to know"), noon());
     let careful = policy(vec![("known", "!first_time", allow(5))]);
-    assert!(careful.asks_first_time());
+    assert!(careful.asks_first_time(&asked("a b")));
+    let elsewhere = policy(vec![("known", "scope == 'c' && !first_time", allow(5))]);
+    assert!(!elsewhere.asks_first_time(&asked("a b")), "no rule that may match wants to know");
     let judged = careful.judge(&asked("a b"), &|scope| scope.as_str() == "a", noon());
     assert_eq!(judged.iter().map(|j| j.rule.is_some()).collect::<Vec<_>>(), [false, true]);
 }

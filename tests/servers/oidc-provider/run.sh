@@ -3,13 +3,14 @@
 #   run.sh            the shim's own tests, then the scenarios
 #   run.sh shim       the shim's own tests only: they need no Countersign
 #   run.sh scenarios  the scenarios only
+#   run.sh step_up    an approver signs in again at oidc-provider
 set -eu
 cd "$(dirname "$0")"
 
 case "${1-}" in
   '') what='shim.mjs scenarios.mjs' ;;
-  shim | scenarios) what="$1.mjs" ;;
-  *) echo "usage: $0 [shim | scenarios]" >&2; exit 2 ;;
+  shim | scenarios | step_up) what="$1.mjs" ;;
+  *) echo "usage: $0 [shim | scenarios | step_up]" >&2; exit 2 ;;
 esac
 case "$what" in *scenarios*)
   for name in COUNTERSIGN_URL PEP_TOKEN PLAYGROUND_URL; do

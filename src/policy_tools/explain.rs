@@ -1,0 +1,144 @@
+//! `countersign policy explain`: what one token request gets, and why.
+
+use std::fmt::{self, Write as _};
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::{Said, request, words};
+use crate::config::read_policy;
+use crate::domain::Timestamp;
+use crate::domain::policy::{Explained, Outcome, Passed, Policy, Question, Ruling, Terms};
+use crate::domain::token_request::{SubjectKind, TokenRequest};
+
+/// Judges a token request and explains the verdict.
+pub(super) fn explain(
+    policy: &Path,
+    request: &Path,
+    at: Timestamp,
+    first_time: &[String],
+    narrow_scope: bool,
+) -> anyhow::Result<Said> {
+    let policy = read_policy(policy)?;
+    let body = std::fs::read(request).with_context(|| format!("{} cannot be read", request.display()))?;
+    let asked = request::read(&body)?;
+    let explained = policy.explain(&asked, &|scope| first_time.iter().any(|first| first == scope.as_str()), at);
+    let judged = explained.iter().map(|one| one.judged.clone()).collect();
+    let ruling = policy.rule(&asked, judged, narrow_scope);
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = asks(&mut text, &asked, at)
+        .and_then(|()| explained.iter().try_for_each(|one| one_scope(&mut text, &policy, one)))
+        .and_then(|()| sum(&mut text, &ruling, &explained));
+    Ok(Said { text, ok: true })
+}
+
+fn asks(out: &mut String, asked: &TokenRequest, at: Timestamp) -> fmt::Result {
+    let whom = match asked.subject.kind {
+        SubjectKind::User => format!("for {}", asked.subject.id),
+        SubjectKind::Client => "for itself".to_owned(),
+    };
+    let scopes = if asked.scopes.is_empty() { "no scope".to_owned() } else { asked.scopes.to_string() };
+    let audience: Vec<&str> = asked.audience.iter().map(String::as_str).collect();
+    let audience = if audience.is_empty() { String::new() } else { format!(" at {}", audience.join(", ")) };
+    writeln!(out, "{} asks {whom}{audience}: {scopes}", asked.client.id)?;
+    writeln!(out, "through the hook {}, {}", asked.hook, at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+}
+
+fn one_scope(out: &mut String, policy: &Policy, one: &Explained) -> fmt::Result {
+    let decided = one.number.and_then(|number| policy.rules.get(number - 1));
+    let scope = words::scope(&one.judged.scope);
+    match (&one.judged.outcome, one.number) {
+        (Outcome::Deny(_), None) => writeln!(out, "\n{scope}: refused, because no rule is true for it")?,
+        (Outcome::Deny(_), Some(number)) => writeln!(out, "\n{scope}: refused by rule {number}")?,
+        (Outcome::Allow(_), number) => writeln!(out, "\n{scope}: allowed by rule {}", number.unwrap_or_default())?,
+        (Outcome::Ask(_), number) => {
+            writeln!(out, "\n{scope}: people are asked, says rule {}", number.unwrap_or_default())?
+        }
+    }
+    for passed in &one.earlier {
+        writeln!(out, "  {:>3}  {}", passed.number, passed.rule)?;
+        writeln!(out, "       not this one: {}", why_not(passed))?;
+    }
+    if let (Some(rule), Some(number)) = (decided, one.number) {
+        writeln!(out, "  {number:>3}  {}", rule.name)?;
+        // A rule that cannot be applied has another outcome than the one that stands in the file.
+        if rule.outcome == one.judged.outcome {
+            writeln!(out, "       this one: {}", one_line(rule.when.source()))?;
+        }
+        writeln!(out, "       it {}", words::outcome(&one.judged.outcome))?;
+    }
+    Ok(())
+}
+
+fn why_not(passed: &Passed) -> String {
+    let seen: Vec<String> = passed
+        .seen
+        .iter()
+        .map(|seen| match &seen.value {
+            Some(value) => format!("{} is {value}", seen.what),
+            None => format!("{} is not there", seen.what),
+        })
+        .collect();
+    let part = one_line(&passed.part);
+    if seen.is_empty() { format!("it wants {part}") } else { format!("it wants {part}, and here {}", seen.join(", ")) }
+}
+
+fn sum(out: &mut String, ruling: &Ruling, explained: &[Explained]) -> fmt::Result {
+    match ruling {
+        Ruling::Refused(refused) => {
+            writeln!(out, "\nAll together: refused")?;
+            writeln!(out, "  the server is told    {}", refused.says)
+        }
+        Ruling::Allowed(terms) => {
+            writeln!(out, "\nAll together: issued without asking")?;
+            issued(out, terms)
+        }
+        Ruling::Asked(question) => match &question.not_now {
+            Some(refused) => {
+                writeln!(out, "\nAll together: refused, nobody is asked")?;
+                writeln!(out, "  the server is told    {}", refused.says)
+            }
+            None => asked(out, question).and_then(|()| card(out, question, explained)),
+        },
+    }
+}
+
+fn asked(out: &mut String, question: &Question) -> fmt::Result {
+    writeln!(out, "\nAll together: people are asked")?;
+    issued(out, &question.terms)?;
+    for wanted in &question.requirements {
+        writeln!(out, "  must agree            {}, for {}", words::requirement(wanted), wanted.scopes)?;
+    }
+    if question.requirements.len() > 1 {
+        let how = if question.shared { "one person may count for several" } else { "each by another person" };
+        writeln!(out, "                        {how}")?;
+    }
+    writeln!(out, "  each approves         {}", words::ceremony(question.ceremony))?;
+    writeln!(out, "  decided within        {}", words::time(question.decide_within))?;
+    writeln!(out, "  collected within      {}", words::time(question.terms.bounds.collect_within))
+}
+
+/// Where the card goes. The usual channel stands in the other file.
+fn card(out: &mut String, question: &Question, explained: &[Explained]) -> fmt::Result {
+    let names_none = |one: &Explained| matches!(&one.judged.outcome, Outcome::Ask(ask) if ask.channel.is_none());
+    let mut channels: Vec<String> = question.channels.iter().map(ToString::to_string).collect();
+    if channels.is_empty() || explained.iter().any(names_none) {
+        channels.push("the usual channel".to_owned());
+    }
+    writeln!(out, "  card in               {}", channels.join(", "))
+}
+
+fn issued(out: &mut String, terms: &Terms) -> fmt::Result {
+    let scopes = if terms.scopes.is_empty() { "no scope".to_owned() } else { terms.scopes.to_string() };
+    writeln!(out, "  scopes                {scopes}")?;
+    for (scope, refused) in &terms.dropped {
+        writeln!(out, "  drops out             {}: {}", words::scope(scope), refused.says)?;
+    }
+    writeln!(out, "  lasts                 {}", words::lasts(&terms.bounds).trim_start_matches("for "))?;
+    writeln!(out, "  may be used           {}", words::uses(terms.bounds.uses))
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,89 @@
+//! The one list of everything that is ever shown in Slack. Who adds a renderer adds its line here, and every oracle sees
+//! it in every state; `every_renderer_is_in_the_list` notices who forgets.
+
+use countersign::domain::audit::Kind;
+use countersign::slack::{Message, cards, forms, notes, plain};
+use serde_json::{Value, json};
+
+use super::scene::Scene;
+
+/// A surface: its name, and how it is drawn at a moment; nothing where it does not exist then.
+pub struct Surface {
+    /// Its name.
+    pub name: &'static str,
+    /// Draws it.
+    pub draw: fn(&Scene) -> Option<Value>,
+}
+
+const fn surface(name: &'static str, draw: fn(&Scene) -> Option<Value>) -> Surface {
+    Surface { name, draw }
+}
+
+/// A link that the service makes.
+const LINK: &str = "https://countersign.example.com/step-up/0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+
+/// All of them.
+pub const SURFACES: &[Surface] = &[
+    surface("card", |s| posted(&s.draw(cards::card))),
+    surface("card, edited", |s| edited(&s.draw(cards::card))),
+    surface("message to the requester", |s| posted(&s.draw(cards::requester_message))),
+    surface("note in the thread", |s| in_thread(&cards::thread_note(&format!("Asked again: {}", s.frame.reason)))),
+    surface("answer to a click that counts for nothing", |s| whispered(&cards::refusal(&s.approver_words()))),
+    surface("thread: asked", |s| noted(s, Kind::RequestOpened)),
+    surface("thread: a vote", |s| noted(s, Kind::VoteRecorded)),
+    surface("thread: approved", |s| noted(s, Kind::RequestApproved)),
+    surface("thread: denied", |s| noted(s, Kind::RequestDenied)),
+    surface("thread: expired", |s| noted(s, Kind::RequestExpired)),
+    surface("thread: withdrawn", |s| noted(s, Kind::RequestCancelled)),
+    surface("thread: revoked", |s| noted(s, Kind::GrantRevoked)),
+    surface("thread: ended", |s| noted(s, Kind::GrantEnded)),
+    surface("plain card", |s| s.draw(|facts| posted(&plain::card(facts, &cards::card(facts))))),
+    surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
+    surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
+    surface("the way to sign in again", |s| view(s.draw(|facts| forms::step_up_view(LINK, facts)))),
+    surface("everything in full", |s| view(s.draw(forms::details_view))),
+    surface("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
+];
+
+/// The reply in a thread for something that happened.
+fn noted(s: &Scene, what: Kind) -> Option<Value> {
+    in_thread(&s.draw(|facts| notes::event(facts, what, &s.actor(), s.now))?)
+}
+
+/// A message that is posted: the arguments of `chat.postMessage`.
+pub fn posted(message: &Message) -> Option<Value> {
+    sent(message, json!({ "channel": "C0PAY", "unfurl_links": false, "unfurl_media": false }))
+}
+
+/// A message that replaces another: the arguments of `chat.update`.
+pub fn edited(message: &Message) -> Option<Value> {
+    sent(message, json!({ "channel": "C0PAY", "ts": "1795460000.000100" }))
+}
+
+/// A reply in a thread.
+pub fn in_thread(message: &Message) -> Option<Value> {
+    posted(message).map(|call| with(call, json!({ "thread_ts": "1795460000.000100" })))
+}
+
+/// A message that one person sees: the arguments of `chat.postEphemeral`.
+pub fn whispered(message: &Message) -> Option<Value> {
+    sent(message, json!({ "channel": "C0PAY", "user": "U0ALICE" }))
+}
+
+/// A view, as it is.
+pub fn view(view: Value) -> Option<Value> {
+    Some(view)
+}
+
+/// As `src/slack/mod.rs` sends it; its tests compare.
+fn sent(message: &Message, whereto: Value) -> Option<Value> {
+    let message = serde_json::to_value(message).expect("a message");
+    Some(with(with(message, whereto), json!({ "parse": "none" })))
+}
+
+fn with(mut all: Value, more: Value) -> Value {
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+        all.extend(more);
+    }
+    all
+}
