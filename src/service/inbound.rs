@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::workspaces::Place;
-use super::{Error, FormAnswer, Service};
+use super::{CommandAnswer, Error, FormAnswer, Service};
 use crate::domain::Timestamp;
 use crate::domain::ids::{RequestId, SlackChannelId, SlackUserId};
 use crate::slack::click::{Command, Event, Interaction, What};
@@ -54,12 +54,10 @@ impl Service {
                 Box::pin(self.pressed(&press)).await?;
                 Ok(None)
             }
-            Inbound::Interaction(Interaction::Submitted(form)) => Ok(match Box::pin(self.submitted(&form)).await? {
-                FormAnswer::Close => None,
-                FormAnswer::Say(words) => {
-                    Some(json!({ "response_action": "update", "view": forms::stale_view(&words) }))
-                }
-            }),
+            Inbound::Interaction(Interaction::Submitted(form)) => {
+                Ok(form_answer(Box::pin(self.submitted(&form)).await?))
+            }
+            Inbound::Interaction(Interaction::Suggested(search)) => Box::pin(self.suggested(&search)).await.map(Some),
             Inbound::Interaction(Interaction::Closed | Interaction::Other(_)) => Ok(None),
             Inbound::Command(command) => self.commanded(&command).await,
             Inbound::Event(event) => self.happened(event).await,
@@ -70,9 +68,13 @@ impl Service {
         if command.ssl_check {
             return Ok(None);
         }
-        let text =
-            "This version of Countersign asks when your client asks for a token. There is nothing to request here yet.";
-        Ok(Some(json!({ "response_type": "ephemeral", "text": text })))
+        Ok(match Box::pin(self.command(command)).await? {
+            CommandAnswer::Nothing => None,
+            // Only whoever typed it sees that.
+            CommandAnswer::Say(message) => {
+                Some(json!({ "response_type": "ephemeral", "text": message.text, "blocks": message.blocks }))
+            }
+        })
     }
 
     async fn happened(&self, event: Event) -> Result<Option<Value>, Error> {
@@ -102,8 +104,8 @@ impl Service {
     async fn learn(&self, place: &Place, what: What) -> Result<(), Error> {
         let now = self.now();
         match what {
-            What::HomeOpened(user) => self.home_opened(&user).await,
-            What::AccountChanged(user, deleted) => self.account_changed(place, &user, deleted, now).await,
+            What::HomeOpened(user) => Box::pin(self.home_opened(&user)).await,
+            What::AccountChanged(user, deleted) => Box::pin(self.told_of(place, &user, deleted, now)).await,
             What::GroupChanged(group) => {
                 place.people.forget_group(&group);
                 Ok(())
@@ -119,27 +121,11 @@ impl Service {
         }
     }
 
-    /// Somebody opened the app's Home.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn home_opened(&self, user: &SlackUserId) -> Result<(), Error> {
-        tracing::debug!(%user, "the Home was opened");
-        Ok(())
-    }
-
-    /// Slack says that an account changed. That it is deactivated counts at once, also at the next hand-over.
-    async fn account_changed(
-        &self,
-        place: &Place,
-        user: &SlackUserId,
-        deleted: bool,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        if deleted {
+    /// Slack says that an account changed. That it is deactivated is known even where Slack cannot be asked now.
+    async fn told_of(&self, place: &Place, user: &SlackUserId, deleted: bool, now: Timestamp) -> Result<(), Error> {
+        self.account_changed(user).await?;
+        if deleted && place.people.standing_since(user, now).is_none() {
             place.people.is_deactivated(user, now);
-        } else {
-            place.people.forget(user);
         }
         Ok(())
     }
@@ -182,5 +168,19 @@ impl Service {
         let count = deliveries.len();
         self.redraw(deliveries, now).await?;
         Ok(count)
+    }
+}
+
+/// What Slack is told about a form that was sent.
+fn form_answer(answer: FormAnswer) -> Option<Value> {
+    match answer {
+        FormAnswer::Close => None,
+        FormAnswer::Say(words) => Some(json!({ "response_action": "update", "view": forms::stale_view(&words) })),
+        FormAnswer::Show(view) => Some(json!({ "response_action": "update", "view": view })),
+        FormAnswer::Errors(all) => {
+            let errors: serde_json::Map<String, Value> =
+                all.into_iter().map(|(block, says)| (block, json!(says))).collect();
+            Some(json!({ "response_action": "errors", "errors": errors }))
+        }
     }
 }

@@ -6,10 +6,13 @@
 
 mod audit;
 mod commit;
+mod earlier;
 mod history;
 mod issue;
+mod living;
 mod lookup;
 mod outbox;
+mod places;
 mod read;
 mod rows;
 mod script;
@@ -33,6 +36,7 @@ pub use commit::{Change, Commit, Outcome};
 pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
+pub use places::{Control, HomeOf, Notice, Place};
 pub use read::{Button, Standing};
 pub use step_up::{Stage, StepUpKey, StepUpMove, StepUpRow};
 

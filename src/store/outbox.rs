@@ -12,7 +12,7 @@ use super::script::Script;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::ids::{RequestId, SlackChannelId};
+use crate::domain::ids::{RequestId, SlackChannelId, SlackUserId};
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,27 @@ pub enum Delivery {
         /// When.
         at: Timestamp,
     },
+    /// Tell the requester what an approver says.
+    PassOn {
+        /// Who says it.
+        from: SlackUserId,
+        /// What.
+        text: String,
+    },
+    /// Tell an approver that another one hands the request over.
+    TellApprover {
+        /// Whom.
+        to: SlackUserId,
+        /// Who hands it over.
+        from: SlackUserId,
+    },
+    /// Whoever has opened App Home and is concerned gets it drawn anew.
+    RefreshHomes,
+    /// Draw somebody's App Home anew.
+    PublishHome {
+        /// Whose.
+        user: SlackUserId,
+    },
 }
 
 /// What kind of call to Slack a delivery is: each has budgets of its own there.
@@ -59,7 +80,7 @@ pub enum Class {
     Edit,
     /// A reply in a thread.
     Note,
-    /// A message to one person.
+    /// A message to one person, or their App Home.
     Direct,
 }
 
@@ -91,7 +112,10 @@ impl Delivery {
             | Self::RefreshCards { channel }
             | Self::NoteInThread { channel, .. }
             | Self::TellThread { channel, .. } => channel,
-            Self::TellRequester => request.as_str(),
+            Self::TellRequester | Self::PassOn { .. } => request.as_str(),
+            Self::TellApprover { to, .. } => to.as_str(),
+            Self::RefreshHomes => "homes",
+            Self::PublishHome { user } => user.as_str(),
         }
     }
 
@@ -101,7 +125,11 @@ impl Delivery {
             Self::PostCard { .. } => Class::Post,
             Self::RefreshCards { .. } => Class::Edit,
             Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
-            Self::TellRequester => Class::Direct,
+            Self::TellRequester
+            | Self::PassOn { .. }
+            | Self::TellApprover { .. }
+            | Self::RefreshHomes
+            | Self::PublishHome { .. } => Class::Direct,
         }
     }
 }

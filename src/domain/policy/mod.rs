@@ -22,6 +22,9 @@ mod facts;
 mod guard;
 mod judge;
 mod lint;
+mod owners;
+mod partial;
+mod rejudge;
 mod rules;
 mod spelling;
 mod sum;
@@ -33,6 +36,8 @@ pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
 pub use explain::{Explained, Passed, Seen};
 pub use lint::{Finding, Weight};
+pub use owners::Owners;
+pub use rejudge::Stricter;
 pub use rules::Rules;
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.
@@ -134,6 +139,8 @@ pub struct Resource {
     pub clients: Vec<String>,
     /// The hooks where a grant asked for ahead may be collected.
     pub hooks: Vec<HookName>,
+    /// Who owns its clients: they do not decide about what those ask for.
+    pub owners: Owners,
     /// Its scopes.
     pub scopes: BTreeMap<Scope, ScopeText>,
 }
