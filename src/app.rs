@@ -12,10 +12,12 @@ use tokio::task::JoinHandle;
 
 use crate::clock::SharedClock;
 use crate::config::{Config, Loaded, PersonClaim};
+use crate::domain::ids::SlackChannelId;
 use crate::http::{self, Doors};
 use crate::openid;
 use crate::service::{Hook, Service, Settings, Workspace};
-use crate::slack::Slack;
+use crate::slack::doctor::{self, Expected};
+use crate::slack::{Organization, Slack};
 use crate::store::{Store, StoreError};
 use crate::{telemetry, worker};
 
@@ -59,7 +61,7 @@ pub async fn start(
         tracing::warn!("{warning}");
     }
     let store = Store::open(&config.database.file).await?;
-    let slack = Slack::new(config.slack.api_base(), &config.slack.bot_token)?;
+    let slack = web_api(&config.slack)?;
     let signing_secrets = Arc::new(config.slack.signing_secrets.clone());
     let api_keys = Arc::new(config.api_keys.clone());
     let key = receipts_key(&config);
@@ -73,7 +75,7 @@ pub async fn start(
     let server = tokio::spawn(http::serve::serve(listener, http::router(doors), stopped.clone(), GRACE));
     let worker = match worker {
         Worker::Runs => Some(tokio::spawn(worker::run(service.clone(), stopped))),
-        Worker::Stepped => None,
+        Worker::Stepped => Some(tokio::spawn(worker::listen(service.clone(), stopped))),
     };
     Ok(Running { service, config, stop, server, worker })
 }
@@ -119,6 +121,53 @@ impl Running {
     }
 }
 
+/// Compares what both files expect of Slack with what Slack says. Answers with the findings, as lines, and whether
+/// nothing is wrong.
+///
+/// # Errors
+/// When Slack cannot be called at all with this configuration.
+pub async fn examine_slack(loaded: &Loaded) -> anyhow::Result<(Vec<String>, bool)> {
+    let of = &loaded.config.slack;
+    let slack = web_api(of)?;
+    let sets = || loaded.policy.approvers.values();
+    let expected = Expected {
+        team_id: of.team_id.as_str(),
+        app_id: &of.app_id,
+        channels: loaded.channels(),
+        groups: sets().flat_map(|set| set.groups.iter().cloned()).collect(),
+        users: sets().flat_map(|set| set.users.iter().cloned()).collect(),
+        by_address: loaded.config.identity.maps_addresses(),
+        allow_shared_channels: of.allow_shared_channels,
+        app_token: of.app_token.as_ref(),
+        command: &of.command,
+    };
+    let findings = doctor::examine(&slack, &expected).await;
+    let well = !findings.iter().any(doctor::Finding::is_wrong);
+    Ok((findings.iter().map(ToString::to_string).collect(), well))
+}
+
+/// Draws everything that is open into a channel: at the next start, because the service must not run meanwhile.
+///
+/// # Errors
+/// When the store cannot be used.
+pub async fn rebuild_slack(loaded: Loaded, clock: SharedClock, channel: &SlackChannelId) -> anyhow::Result<usize> {
+    let Loaded { config, policy, .. } = loaded;
+    let store = Store::open(&config.database.file).await.context(
+        "while the service runs, ask it: POST /v1/slack/rebuild with {\"channel\": \"C…\"} and an operator's key",
+    )?;
+    let slack = web_api(&config.slack)?;
+    let (key, openid, workspace) = (receipts_key(&config), step_up(&config)?, workspace(&config, slack));
+    let service = Service::new(settings(config), policy, store.clone(), workspace, openid, clock, &key)?;
+    let cards = service.rebuild(channel).await;
+    store.close().await;
+    Ok(cards?)
+}
+
+fn web_api(of: &crate::config::Slack) -> anyhow::Result<Slack> {
+    let organization = of.enterprise_id.clone().map(|id| Organization { id, team_id: of.team_id.to_string() });
+    Ok(Slack::in_organization(of.api_base(), &of.bot_token, organization)?)
+}
+
 /// The receipts' key stands beside the store.
 fn receipts_key(config: &Config) -> PathBuf {
     let mut name = config.database.file.clone().into_os_string();
@@ -150,10 +199,13 @@ fn workspace(config: &Config, slack: Slack) -> Workspace {
     Workspace {
         app_id: of.app_id.clone(),
         team_id: of.team_id.to_string(),
+        enterprise_id: of.enterprise_id.clone(),
         channel: of.channel.clone(),
         fallback_channel: of.fallback_channel.clone(),
         allow_shared_channels: of.allow_shared_channels,
         burst: of.burst,
+        app_token: of.app_token.clone(),
+        connections: of.connections,
         slack,
     }
 }

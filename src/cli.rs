@@ -17,6 +17,7 @@ use crate::app::{self, Worker};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, describe};
 use crate::domain::hashing::sha256_hex;
+use crate::domain::ids::SlackChannelId;
 use crate::report::Report;
 use crate::{demo, policy_tools, remote, telemetry};
 
@@ -73,6 +74,11 @@ enum Command {
         #[command(subcommand)]
         command: ReportCommand,
     },
+    /// The Slack side of a deployment.
+    Slack {
+        #[command(subcommand)]
+        command: SlackCommand,
+    },
     /// The audit trail.
     Audit {
         #[command(subcommand)]
@@ -99,6 +105,26 @@ enum ReportCommand {
         /// Print JSON with every line.
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SlackCommand {
+    /// Compare what both configuration files expect with what Slack says, and say what to fix. Posts nothing.
+    Doctor {
+        /// The configuration file.
+        #[arg(long, default_value = "countersign.toml", env = "COUNTERSIGN_CONFIG")]
+        config: PathBuf,
+    },
+    /// Draw everything that is open into a channel, from the store of a stopped service; the cards are posted at its
+    /// next start. A running one is asked with `POST /v1/slack/rebuild`.
+    Rebuild {
+        /// The configuration file.
+        #[arg(long, default_value = "countersign.toml", env = "COUNTERSIGN_CONFIG")]
+        config: PathBuf,
+        /// The channel's id, like C0APPROVALS.
+        #[arg(long)]
+        channel: String,
     },
 }
 
@@ -134,6 +160,8 @@ pub fn main() -> ExitCode {
             Command::Report { command: ReportCommand::Observe { database, since, json } } => {
                 report(&database, since, json).await
             }
+            Command::Slack { command: SlackCommand::Doctor { config } } => examine_slack(config).await,
+            Command::Slack { command: SlackCommand::Rebuild { config, channel } } => rebuild(config, channel).await,
             Command::Audit { command: AuditCommand::Verify { database } } => verify_audit(database).await,
         };
         outcome.unwrap_or_else(|error| failed(&error))
@@ -237,6 +265,21 @@ fn new_key() -> anyhow::Result<ExitCode> {
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random numbers"))?;
     let key = format!("csk_{}", URL_SAFE_NO_PAD.encode(bytes));
     say(&format!("key     {key}\nsha256  {}", sha256_hex(key.as_bytes())))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn examine_slack(path: PathBuf) -> anyhow::Result<ExitCode> {
+    let (lines, well) = app::examine_slack(&load(&path)?).await?;
+    for line in lines {
+        say(&line)?;
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn rebuild(path: PathBuf, channel: String) -> anyhow::Result<ExitCode> {
+    let channel = SlackChannelId::parse(channel)?;
+    let cards = app::rebuild_slack(load(&path)?, Arc::new(SystemClock), &channel).await?;
+    say(&format!("{cards} cards will be posted to {channel} when the service runs"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! The two files that a deployment consists of: `countersign.toml` says how it runs, `policy.toml` who may
 //! get what. Everything in them means something or is refused, and all mistakes are told at once.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use url::Url;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Directory;
 use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId};
-use crate::domain::policy::{Mode, Policy, PolicyVersion};
+use crate::domain::policy::{Mode, Outcome, Policy, PolicyVersion, Rule};
 
 mod describe;
 mod hook_file;
@@ -84,6 +85,8 @@ pub struct Slack {
     pub api_url: Url,
     /// The workspace.
     pub team_id: SlackTeamId,
+    /// The organization, where the app is installed in all of it.
+    pub enterprise_id: Option<String>,
     /// The app.
     pub app_id: String,
     /// Where cards go unless a rule says otherwise.
@@ -161,6 +164,19 @@ pub struct Loaded {
     pub policy: Policy,
     /// What was asked for and is not done, none of it less safe for that; for the log at start.
     pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// Every channel that cards may go to.
+    pub fn channels(&self) -> BTreeSet<SlackChannelId> {
+        let slack = &self.config.slack;
+        let of_rule = |rule: &Rule| match &rule.outcome {
+            Outcome::Ask(ask) => ask.channel.clone(),
+            _ => None,
+        };
+        let usual = [slack.channel.clone(), slack.fallback_channel.clone()];
+        self.policy.rules.iter().filter_map(of_rule).chain(usual).collect()
+    }
 }
 
 impl Config {

@@ -39,7 +39,7 @@ const A_LIFETIME: &str = "how long access may last, like \"2h\"";
 type Sets = BTreeMap<SetName, ApproverSet>;
 
 /// Reads one `[[rule]]`. Everything wrong with it is reported; none where that leaves no rule.
-pub(super) fn read(section: Section<'_>, sets: &Sets, warnings: &mut Vec<String>) -> Option<Rule> {
+pub(super) fn read(section: Section<'_>, sets: &Sets) -> Option<Rule> {
     let name = section.need("name", "a name to show and to record", values::text);
     let verdicts: Vec<&str> = VERDICTS.into_iter().filter(|verdict| section.has(verdict)).collect();
     if verdicts.len() != 1 {
@@ -49,7 +49,7 @@ pub(super) fn read(section: Section<'_>, sets: &Sets, warnings: &mut Vec<String>
     let lets_through = section.has("allow") || section.has("break_glass");
     let purpose = if lets_through { Use::LetsThrough } else { Use::RefusesOrAsks };
     let when = condition(&section, purpose);
-    let mut reading = Reading { name: name.as_deref().unwrap_or_default(), sets, warnings, pattern: None };
+    let mut reading = Reading { sets, pattern: None };
     let outcome = reading.outcome(&section);
     let reason_pattern = reading.pattern;
     let mode = section.read("mode", |v| values::one_of(v, &MODES)).unwrap_or_default();
@@ -65,9 +65,7 @@ fn condition(section: &Section<'_>, purpose: Use) -> Option<Condition> {
 }
 
 struct Reading<'r> {
-    name: &'r str,
     sets: &'r Sets,
-    warnings: &'r mut Vec<String>,
     pattern: Option<Regex>,
 }
 
@@ -263,14 +261,6 @@ impl Reading<'_> {
         let bounds = Bounds { max_duration: max_duration?, max_token_lifetime, collect_within, uses };
         let (requesters, tell, review_within) = (requesters?, tell?, review_within?);
         Some(Outcome::BreakGlass(Arc::new(BreakGlass { bounds, requesters, tell, review_within })))
-    }
-
-    /// Words for what this version refuses because it cannot enforce it; also a warning.
-    fn not_yet(&mut self, what: &str) -> String {
-        let rule = self.name;
-        self.warnings
-            .push(format!("Rule `{rule}` needs {what}, which is not there yet: it refuses what falls under it."));
-        format!("The rule `{rule}` needs {what}, which this version does not enforce yet, so it refuses.")
     }
 }
 

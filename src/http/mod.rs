@@ -59,6 +59,7 @@ pub fn router(doors: Doors) -> Router {
         .route("/v1/grants/{id}", get(operators::grant))
         .route("/v1/grants/{id}/revoke", post(operators::revoke))
         .route("/v1/audit", get(operators::audit))
+        .route("/v1/slack/rebuild", post(operators::rebuild))
         .route("/v1/outbox", get(operators::outbox))
         .route("/v1/reviews", get(operators::reviews))
         .route("/v1/cooldowns", get(operators::cooldowns))

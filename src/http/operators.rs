@@ -11,7 +11,7 @@ use super::{Doors, PathParts, body, hook, into_response};
 use crate::config::{ApiKey, Role};
 use crate::domain::audit::Actor;
 use crate::domain::hashing::sha256_hex;
-use crate::domain::ids::{GrantId, RequestId};
+use crate::domain::ids::{GrantId, RequestId, SlackChannelId};
 use crate::door::Rendered;
 use crate::service::{Error, Lift};
 
@@ -91,6 +91,28 @@ pub async fn revoke(State(doors): State<Doors>, PathParts(id): PathParts<String>
     into_response(match body::read(request).await {
         Ok((_, body)) => hook::revoked(&doors.service, &id, by, &body).await,
         Err(rendered) => rendered,
+    })
+}
+
+/// `POST /v1/slack/rebuild`: everything that is open is drawn into a channel.
+pub async fn rebuild(State(doors): State<Doors>, request: Request) -> Response {
+    if let Err(rendered) = key(&doors, request.headers(), Role::Operator) {
+        return into_response(rendered);
+    }
+    let body = match body::read(request).await {
+        Ok((_, body)) => body,
+        Err(rendered) => return into_response(rendered),
+    };
+    let asked = serde_json::from_slice::<Value>(&body).ok();
+    let channel = asked.as_ref().and_then(|asked| asked["channel"].as_str());
+    into_response(match channel.map(SlackChannelId::parse) {
+        Some(Ok(channel)) => answer(doors.service.rebuild(&channel).await, |cards| json!({ "cards": cards })),
+        Some(Err(_)) | None => Rendered::problem(
+            400,
+            "about:blank",
+            "Bad Request",
+            "`channel` must be a channel's id, like \"C0APPROVALS\".",
+        ),
     })
 }
 

@@ -239,7 +239,7 @@ impl Service {
 
 impl Place {
     /// The channel for what `channel` does not take, if there is another.
-    fn elsewhere(&self, channel: &str) -> Option<String> {
+    pub(super) fn elsewhere(&self, channel: &str) -> Option<String> {
         let Self { workspace, .. } = self;
         let candidates = [&workspace.fallback_channel, &workspace.channel];
         // The usual channel's own failures go to the fallback, those of the fallback nowhere.
@@ -251,7 +251,7 @@ impl Place {
 }
 
 /// Full jitter between half a second and a minute.
-fn backoff(attempts: u32) -> Duration {
+pub(super) fn backoff(attempts: u32) -> Duration {
     let ceiling = 500u64.saturating_mul(1 << attempts.min(10)).min(PAUSE_MAX_MILLIS);
     let mut random = [0u8; 2];
     let jitter = match aws_lc_rs::rand::fill(&mut random) {

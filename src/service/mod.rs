@@ -18,6 +18,8 @@ mod glass;
 mod hand_over;
 mod home;
 mod in_part;
+mod inbound;
+mod listen;
 mod meant;
 mod observe;
 mod opening;
@@ -152,6 +154,7 @@ struct Inner {
     refusals: click::Refusals,
     slack_fails: AtomicBool,
     places: workspaces::Places,
+    events: inbound::Events,
     probed: tokio::sync::Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
@@ -213,6 +216,7 @@ impl Service {
             refusals: click::Refusals::default(),
             slack_fails: AtomicBool::new(false),
             places,
+            events: inbound::Events::default(),
             probed: tokio::sync::Mutex::new(None),
         })))
     }
@@ -231,11 +235,6 @@ impl Service {
     /// How clients reach this service.
     pub fn public_url(&self) -> &str {
         &self.0.settings.public_url
-    }
-
-    /// The Slack app and workspace that clicks must come from: (app id, team id).
-    pub fn slack_installation(&self) -> (&str, &str) {
-        (&self.0.settings.app_id, &self.0.settings.team_id)
     }
 
     /// The public keys of receipts.

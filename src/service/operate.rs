@@ -291,7 +291,9 @@ impl Service {
         let slack = self.0.slack_fails.load(Ordering::Relaxed).then_some("slack");
         let policy = self.0.policy_refused.load(Ordering::Relaxed).then_some("policy");
         let token = self.places().any(|place| place.why_paused().is_some()).then_some("slack_token");
-        slack.into_iter().chain(token).chain((dead > 0).then_some("dead_letters")).chain(policy).collect()
+        let sockets = self.sockets_missing().then_some("slack_sockets");
+        let dead = (dead > 0).then_some("dead_letters");
+        slack.into_iter().chain(token).chain(sockets).chain(dead).chain(policy).collect()
     }
 
     /// Brings the gauges up to date.

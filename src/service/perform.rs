@@ -133,12 +133,18 @@ impl Service {
         }
         let message = or_leave!(posted.map_err(Delivered::Failed));
         // A card that stands in none of the request's channels is kept up to date with the first of them, whose lane
-        // is another: what happened there meanwhile is drawn once more.
+        // is another: what happened there meanwhile is drawn once more. So is one that Slack put elsewhere than asked:
+        // its buttons count only where they were made for.
         let own = self.channels(request);
-        let astray = (!own.iter().any(|own| own == channel)).then(|| own.first().cloned()).flatten();
-        let refresh = astray.map(|channel| (request.id.clone(), Delivery::RefreshCards { channel }));
+        let astray = !own.iter().any(|own| own == message.channel.as_str());
+        let refresh = own.first().filter(|_| astray).cloned();
+        let refresh = refresh.map(|channel| (request.id.clone(), Delivery::RefreshCards { channel }));
+        let as_asked = message.channel.as_str() == channel;
+        if !as_asked {
+            tracing::error!(asked = channel, answered = %message.channel, "Slack posted a card elsewhere than asked");
+        }
         Ok(Delivered::Done(Box::new(Commit {
-            bind: Some((sha256_hex(value.as_bytes()), message.clone())),
+            bind: as_asked.then(|| (sha256_hex(value.as_bytes()), message.clone())),
             card: Some((request.id.clone(), message)),
             deliveries: refresh.into_iter().collect(),
             ..Commit::default()
@@ -146,7 +152,7 @@ impl Service {
     }
 
     async fn refresh_cards(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
-        let mut commit = Commit::default();
+        let (mut commit, mut failure) = (Commit::default(), None);
         for message in self.cards_in(task.request, channel).await? {
             or_leave!(task.turn(message.channel.as_str()));
             match self.edit(task, &message).await? {
@@ -159,10 +165,11 @@ impl Service {
                     }
                     commit.gone.push(message);
                 }
-                Err(error) => return Ok(Delivered::Failed(error)),
+                // One that cannot be changed now must not keep the others as they were.
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Ok(Delivered::Done(Box::new(commit)))
+        Ok(failure.map_or_else(|| Delivered::Done(Box::new(commit)), Delivered::Failed))
     }
 
     async fn edit(&self, task: &Task<'_>, message: &MessageRef) -> Result<Result<(), SlackError>, Error> {
@@ -235,6 +242,7 @@ impl Service {
         if cards.is_empty() {
             return Ok(Delivered::Unneeded);
         }
+        let several = cards.len() > 1;
         for card in cards {
             let channel = card.channel.as_str();
             if or_leave!(task.find(channel, Some(&card.ts)).await).is_some() {
@@ -245,6 +253,8 @@ impl Service {
             match task.post_plainer(channel, &task.keyed(note.clone()), Some(&card.ts)).await {
                 Ok(_) => {}
                 Err(error) if error.fault() == Some(Fault::Message) => {}
+                // Nobody reads there any more, and somebody reads elsewhere.
+                Err(error) if error.fault() == Some(Fault::Place) && several => {}
                 Err(error) => return Ok(Delivered::Failed(error)),
             }
         }

@@ -12,7 +12,7 @@ use crate::domain::grant::{Grant, Source};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId, SlackUserId};
 use crate::domain::review::{Review, ReviewState, Verdict};
-use crate::slack::click::{Foreign, Origin, Press, Submission, origin_refusal};
+use crate::slack::click::{Foreign, Origin, Press, Submission};
 use crate::slack::reviews;
 use crate::store::{Change, Commit, Delivery, Outcome, ReviewButton};
 
@@ -118,8 +118,7 @@ impl Service {
         actions: usize,
         now: Timestamp,
     ) -> Result<Result<Checked, Why>, Error> {
-        let (app_id, team_id) = self.slack_installation();
-        if let Some(foreign) = origin_refusal(origin, app_id, team_id) {
+        if let Some(foreign) = self.is_foreign(origin) {
             return Ok(Err(Why::Foreign(foreign)));
         }
         let Some(user) = &origin.user else { return Ok(Err(Why::Foreign(Foreign::Nobody))) };

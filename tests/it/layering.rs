@@ -33,7 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("worker", &["service"]),
     ("playground", &["clock"]), // a stand-in for somebody else: it knows Countersign by HTTP only
     // What puts it together.
-    ("app", &["clock", "config", "telemetry", "store", "slack", "openid", "service", "http", "worker"]),
+    ("app", &["clock", "config", "domain", "telemetry", "store", "slack", "openid", "service", "http", "worker"]),
     ("demo", &["app", "cli", "clock", "config", "domain", "http", "playground"]),
     ("policy_tools", &["clock", "config", "domain", "door", "hooks", "store"]),
     ("report", &["domain", "store"]),
@@ -51,6 +51,10 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("slack_morphism", &["slack"]),
     ("reqwest", &["slack", "openid", "playground", "remote"]),
     ("openidconnect", &["openid"]),
+    ("tokio_tungstenite", &["slack", "playground"]),
+    ("tokio_rustls", &["slack"]),
+    ("rustls", &["slack"]),
+    ("rustls_platform_verifier", &["slack"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
     ("tower_http", &["http"]),

@@ -8,7 +8,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::identity::{EmailMapping, Voter};
 use crate::domain::ids::{SetName, SlackUserId};
 use crate::service::{Error, Service};
-use crate::slack::click::{Foreign, Origin, origin_refusal};
+use crate::slack::click::{Foreign, Origin};
 
 impl Service {
     /// Everything up to the approver sets.
@@ -20,8 +20,7 @@ impl Service {
         actions: usize,
         now: Timestamp,
     ) -> Result<Result<Checked, Refused>, Error> {
-        let (app_id, team_id) = self.slack_installation();
-        if let Some(foreign) = origin_refusal(origin, app_id, team_id) {
+        if let Some(foreign) = self.is_foreign(origin) {
             return Ok(Err((None, Why::Foreign(foreign))));
         }
         let Some(user) = &origin.user else { return Ok(Err((None, Why::Foreign(Foreign::Nobody)))) };

@@ -15,6 +15,7 @@ pub const SHOP_TOKEN: &str = "CANARY-shop-token-0123456789";
 pub const SIGNING_SECRET: &str = "CANARY-signing-secret-0123456789";
 pub const OLD_SIGNING_SECRET: &str = "CANARY-old-signing-secret-012345";
 pub const BOT_TOKEN: &str = "CANARY-bot-token-0123456789";
+pub const APP_TOKEN: &str = "xapp-CANARY-app-token-0123456789";
 pub const HYDRA_KEY: &str = "CANARY-hydra-key-0123456789";
 pub const PEP_TOKEN: &str = "CANARY-pep-token-0123456789";
 pub const OPERATOR_KEY: &str = "CANARY-operator-key-0123456789";
@@ -200,6 +201,7 @@ pub fn config(listen: &str, slack: &str, database: &str) -> String {
 pub fn environment() -> HashMap<&'static str, &'static str> {
     HashMap::from([
         ("BOT_TOKEN", BOT_TOKEN),
+        ("APP_TOKEN", APP_TOKEN),
         ("SIGNING_SECRET", SIGNING_SECRET),
         ("OLD_SIGNING_SECRET", OLD_SIGNING_SECRET),
         ("SHOP_TOKEN", SHOP_TOKEN),
