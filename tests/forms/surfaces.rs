@@ -131,7 +131,7 @@ fn at_home(s: &Scene) -> home::Home {
         takes_away,
     };
     let names: Vec<&str> = s.request.question.terms.scopes.iter().map(|scope| scope.as_str()).collect();
-    let words = home::scopes(names.into_iter());
+    let words = format!("{} through a client, for an hour", home::scopes(names.into_iter()));
     let row = |n: usize| home::Row {
         words: words.clone(),
         buttons: vec![button(n, "approve", "Approve", false), button(n, "revoke", "Revoke", true)],
