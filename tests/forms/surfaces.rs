@@ -3,8 +3,7 @@
 
 use countersign::domain::audit::Kind;
 use countersign::domain::ids::SlackUserId;
-use countersign::slack::approving::{Changes, approve_form};
-use countersign::slack::{Message, access_form, cards, forms, home, notes, plain, requester, talking};
+use countersign::slack::{Message, access_form, approving, cards, forms, home, notes, plain, requester, talking};
 use serde_json::{Value, json};
 
 use super::scene::Scene;
@@ -43,8 +42,12 @@ pub const SURFACES: &[Surface] = &[
     surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
     surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
     surface("the way to sign in again", |s| view(s.draw(|facts| forms::step_up_view(LINK, facts)))),
-    surface("form for approving less", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Offered, false)))),
-    surface("form for one's own request", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Not, true)))),
+    surface("form for approving less", |s| {
+        view(s.draw(|f| approving::approve_form("opaque", f, approving::Changes::Offered, false)))
+    }),
+    surface("form for one's own request", |s| {
+        view(s.draw(|f| approving::approve_form("opaque", f, approving::Changes::Not, true)))
+    }),
     surface("form for a comment", |s| view(s.draw(|facts| talking::comment_form("opaque", facts)))),
     surface("form for handing over", |s| view(s.draw(|facts| talking::hand_over_form("opaque", facts)))),
     surface("comment to the requester", |s| {

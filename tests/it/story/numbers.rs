@@ -12,7 +12,12 @@ const NUMBER: &str = "731 946";
 async fn start() -> TestApp {
     let policy = POLICY.replace("ceremony = \"confirm\"", "ceremony = \"match\"");
     assert_ne!(policy, POLICY);
-    TestApp::stage().policy(policy).start().await
+    TestApp::stage().policy(offered(&policy)).start().await
+}
+
+/// With a client that can be asked for in Slack.
+fn offered(policy: &str) -> String {
+    policy.replace("hooks = [\"shop\"]", "hooks = [\"shop\"]\nclients = [\"ledger-cli\"]")
 }
 
 fn numbered() -> Value {
@@ -147,7 +152,7 @@ async fn a_request_made_in_slack_shows_its_asker_a_number_and_nobody_else() {
 
 #[tokio::test]
 async fn what_nobody_can_decide_is_said_to_whoever_asks_in_slack_too() {
-    let app = TestApp::start().await;
+    let app = TestApp::stage().policy(offered(POLICY)).start().await;
     app.group_is("S0LEADS", &["U0ALICE", "U0ALICE2"]).await;
     let told = app.types("U0ALICE", "ledger-cli ledger:write for 1h because PAY-7").await;
     assert!(told.contains("No one can decide"), "{told}");
