@@ -133,6 +133,9 @@ pub(super) fn offered<'p>(policy: &'p Policy, wish: &Wish) -> Option<&'p Resourc
     })
 }
 
+/// Stands for the number that the asker is shown, until there is one.
+pub(super) const SHOWN_BY_US: &str = "shown by us";
+
 /// The token request that a hook may send one day, as far as it is known.
 pub(super) fn asked_ahead(who: &Asker, wish: &Wish, hook: HookName) -> TokenRequest {
     let subject = wish.subject.as_ref().unwrap_or(&who.principal);
@@ -147,7 +150,9 @@ pub(super) fn asked_ahead(who: &Asker, wish: &Wish, hook: HookName) -> TokenRequ
         audience: std::iter::once(wish.audience.clone()).collect(),
         authorization_details: Vec::new(),
         cnf: None,
-        binding_message: None,
+        // Where approvers must type a number, we show the asker one of ours when it is opened; that there will be one
+        // is known while it is judged.
+        binding_message: Some(SHOWN_BY_US.to_owned()),
         requested_lifetime: wish.lifetime,
         reason: wish.reason.clone(),
         context: std::collections::BTreeMap::new(),

@@ -6,10 +6,9 @@ use countersign::domain::identity::{Principal, Voter};
 use countersign::domain::ids::{GrantId, SetName, SlackUserId};
 use countersign::domain::policy::Reminder;
 use countersign::domain::review::{Review, ReviewState, Verdict};
-use countersign::slack::approving::{Changes, approve_form};
 use countersign::slack::reviews::ReviewFacts;
 use countersign::slack::{
-    Message, access_form, cards, forms, home, notes, plain, reminders, requester, reviews, talking,
+    Message, access_form, approving, cards, forms, home, notes, plain, reminders, requester, reviews, talking,
 };
 use serde_json::{Value, json};
 
@@ -63,8 +62,12 @@ pub const SURFACES: &[Surface] = &[
     surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
     surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
     surface("the way to sign in again", |s| view(s.draw(|facts| forms::step_up_view(LINK, facts)))),
-    surface("form for approving less", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Offered, false)))),
-    surface("form for one's own request", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Not, true)))),
+    surface("form for approving less", |s| {
+        view(s.draw(|f| approving::approve_form("opaque", f, approving::Changes::Offered, false)))
+    }),
+    surface("form for one's own request", |s| {
+        view(s.draw(|f| approving::approve_form("opaque", f, approving::Changes::Not, true)))
+    }),
     surface("form for a comment", |s| view(s.draw(|facts| talking::comment_form("opaque", facts)))),
     surface("form for handing over", |s| view(s.draw(|facts| talking::hand_over_form("opaque", facts)))),
     surface("comment to the requester", |s| {
