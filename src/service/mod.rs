@@ -10,6 +10,7 @@ mod cooling;
 mod deliver;
 mod glass;
 mod hand_over;
+mod notify;
 mod observe;
 mod operate;
 mod pace;
@@ -306,7 +307,7 @@ impl Service {
         let each = |one: &dyn Fn(String) -> Delivery| channels.iter().cloned().map(one).collect::<Vec<_>>();
         for effect in effects {
             match effect {
-                Effect::PostCards => all.extend(each(&|channel| Delivery::PostCard { channel })),
+                Effect::PostCards => all.extend(Self::first_cards(request, &channels)),
                 Effect::RefreshCards => all.extend(each(&|channel| Delivery::RefreshCards { channel })),
                 Effect::Remind { number } => {
                     all.extend(each(&|channel| Delivery::Remind { channel, number: *number }));

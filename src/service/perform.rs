@@ -60,6 +60,7 @@ impl Service {
         let task = Task { row, request, grant: grant.as_ref(), place, now };
         match &row.delivery {
             Delivery::PostCard { channel } => self.post_card(&task, channel).await,
+            Delivery::FindPeople => self.find_people(request, place, now).await,
             Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
             Delivery::TellRequester => self.tell_requester(&task).await,
             Delivery::NoteInThread { channel, text } => self.note(&task, channel, &cards::thread_note(text)).await,
@@ -89,7 +90,7 @@ impl Service {
             Status::Denied | Status::Expired | Status::Cancelled => return Ok(Delivered::Unneeded),
             Status::Pending | Status::Approved => {}
         }
-        if !self.cards_in(request, channel).await?.is_empty() {
+        if self.0.store.cards(&request.id).await?.iter().any(|card| card.channel.as_str() == channel) {
             // It was posted, the answer was lost, and a click on it has told us since.
             return Ok(Delivered::Unneeded);
         }
@@ -117,7 +118,8 @@ impl Service {
         // A card that stands in none of the request's channels is kept up to date with the first of them, whose lane
         // is another: what happened there meanwhile is drawn once more.
         let own = self.channels(request);
-        let astray = (!own.iter().any(|own| own == channel)).then(|| own.first().cloned()).flatten();
+        let keeper = if channel.starts_with('D') { Some(channel.to_owned()) } else { own.first().cloned() };
+        let astray = (!own.iter().any(|own| own == channel)).then_some(keeper).flatten();
         let refresh = astray.map(|channel| (request.id.clone(), Delivery::RefreshCards { channel }));
         Ok(Delivered::Done(Box::new(Commit {
             bind: Some((sha256_hex(value.as_bytes()), message.clone())),

@@ -44,6 +44,7 @@ impl Service {
             Delivery::PostCard { .. }
             | Delivery::RefreshCards { .. }
             | Delivery::TellRequester
+            | Delivery::FindPeople
             | Delivery::Remind { .. }
             | Delivery::NoteInThread { .. }
             | Delivery::TellThread { .. } => Ok(Delivered::Unneeded),

@@ -23,6 +23,8 @@ pub enum Delivery {
         /// The channel.
         channel: String,
     },
+    /// Find everybody who gets a card of their own, and have one posted to each.
+    FindPeople,
     /// Edit the cards of an access request in a channel.
     RefreshCards {
         /// The channel.
@@ -130,7 +132,7 @@ impl Delivery {
             | Self::ReviewNote { channel }
             | Self::TellThread { channel, .. } => channel,
             Self::TellReviewer { user, .. } => user,
-            Self::TellRequester | Self::TellReviewers { .. } => request.as_str(),
+            Self::TellRequester | Self::FindPeople | Self::TellReviewers { .. } => request.as_str(),
         }
     }
 
@@ -142,7 +144,9 @@ impl Delivery {
             Self::Remind { .. } | Self::ReviewNote { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => {
                 Class::Note
             }
-            Self::TellRequester | Self::TellReviewers { .. } | Self::TellReviewer { .. } => Class::Direct,
+            Self::TellRequester | Self::FindPeople | Self::TellReviewers { .. } | Self::TellReviewer { .. } => {
+                Class::Direct
+            }
         }
     }
 
@@ -157,6 +161,7 @@ impl Delivery {
             Self::PostCard { .. }
             | Self::RefreshCards { .. }
             | Self::TellRequester
+            | Self::FindPeople
             | Self::Remind { .. }
             | Self::NoteInThread { .. }
             | Self::TellThread { .. } => false,

@@ -5,6 +5,7 @@ mod breaking_glass;
 mod cooling_down;
 mod deciding;
 mod ending;
+mod notifying;
 mod observing;
 mod reloading;
 mod reminding;
