@@ -28,11 +28,13 @@ pub struct Where {
 pub enum Cooldowns {
     /// List what is refused without asking, the longest first.
     List {
+        /// The service.
         #[command(flatten)]
         at: Where,
     },
     /// Lift all that agree with everything that is named; at least one must be.
     Lift {
+        /// The service.
         #[command(flatten)]
         at: Where,
         /// The hook.
