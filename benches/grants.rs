@@ -113,6 +113,8 @@ async fn stock(database: &Path, count: usize) -> anyhow::Result<Store> {
     let grant = Grant::allowed(id, &asked, &terms, PolicyVersion("0".repeat(64)), now);
     store.commit(Commit { grant: Some(Change::New(grant)), ..Commit::default() }, now).await?;
     store.close().await;
+    // Whoever has a handle has the lock.
+    drop(store);
     copy(database, count).await?;
     Ok(Store::open(database).await?)
 }

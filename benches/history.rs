@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use countersign::clock::{Clock, SystemClock, Timestamp};
-use countersign::domain::access_request::{Ballot, Choice, Event, MessageRef, Proof, Step};
+use countersign::domain::access_request::{Ballot, Choice, Event, Filled, MessageRef, Proof, Step};
 use countersign::domain::audit::{AuditEntry, CHAIN_START, chain_hash};
 use countersign::domain::identity::{Principal, Voter};
 use countersign::domain::ids::{GrantId, RequestId, SetName, SlackChannelId, SlackUserId};
@@ -100,6 +100,8 @@ fn ballot(policy: &Policy, message: MessageRef, now: Timestamp) -> anyhow::Resul
         proof: Proof::Click,
         voter,
         choice: Choice::Approve,
+        filled: Filled::default(),
+        cooldown: 0,
         shown_version: 1,
         message,
         policy: policy.version.clone(),

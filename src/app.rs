@@ -67,6 +67,7 @@ pub async fn start(
     let workspace = workspace(&config, slack);
     let service = Service::new(settings(config.clone()), policy, store.clone(), workspace, openid, clock, &key)
         .with_context(|| "the receipts' key cannot be used")?;
+    service.directory_loaded().await?;
     let (stop, stopped) = watch::channel(false);
     let doors = Doors { service: service.clone(), signing_secrets, api_keys };
     let server = tokio::spawn(http::serve::serve(listener, http::router(doors), stopped.clone(), GRACE));
@@ -169,6 +170,7 @@ fn settings(config: Config) -> Settings {
         team_id: config.slack.team_id.to_string(),
         app_id: config.slack.app_id,
         channel: config.slack.channel,
+        warn_before_end: config.slack.warn_before_end,
         public_url,
     }
 }

@@ -96,6 +96,8 @@ pub struct Slack {
     pub burst: u32,
     /// The slash command.
     pub command: String,
+    /// How long before the end of a grant its requester is told, in seconds; at most a tenth of its time.
+    pub warn_before_end: u64,
     /// The bot's token.
     pub bot_token: SecretString,
     /// What Slack signs its calls with; two during a rotation, never none.

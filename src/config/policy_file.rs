@@ -7,8 +7,11 @@ use toml::de::DeValue;
 use super::reader::{ConfigErrors, Findings, Section};
 use super::{rule_file, values};
 use crate::domain::hashing::sha256_hex;
+use crate::domain::identity::Principal;
 use crate::domain::ids::{HookName, SetName, SlackGroupId, SlackUserId};
-use crate::domain::policy::{ApproverSet, Limits, Partial, Policy, PolicyVersion, Resource, Risk, Rule, ScopeText};
+use crate::domain::policy::{
+    ApproverSet, Limits, Owners, Partial, Policy, PolicyVersion, Resource, Risk, Rule, ScopeText,
+};
 use crate::domain::scope::Scope;
 
 /// The words for a risk.
@@ -102,6 +105,7 @@ fn resource(section: Section<'_>) -> Option<Resource> {
     let name = section.read("name", values::text).or_else(|| audience.clone());
     let clients = section.list("clients", values::text);
     let hooks = section.list("hooks", |v| values::name(v, |t| HookName::parse(t)));
+    let owners = section.read("owners", owners).unwrap_or_default();
     let mut scopes = BTreeMap::new();
     for one in section.sections("scope", "name") {
         let name = one.need("name", "the scope that it explains", scope);
@@ -122,7 +126,21 @@ fn resource(section: Section<'_>) -> Option<Resource> {
         }
     }
     section.done();
-    Some(Resource { audience: audience?, name: name?, clients, hooks, scopes })
+    Some(Resource { audience: audience?, name: name?, clients, hooks, owners, scopes })
+}
+
+/// A list of identities, or one text: a CEL expression that gives such a list.
+fn owners(value: &DeValue<'_>) -> Result<Owners, String> {
+    const OWNERS: &str = "a list of identities, or a CEL expression that gives one";
+    match value {
+        DeValue::Array(list) => {
+            let names: Result<BTreeSet<_>, String> =
+                list.iter().map(|one| values::text(one.get_ref()).map(|name| Principal::new(&name))).collect();
+            names.map(Owners::Named).map_err(|_| OWNERS.to_owned())
+        }
+        DeValue::String(source) => Owners::compile(source).map_err(|error| format!("{OWNERS}, but {error}")),
+        _ => Err(OWNERS.to_owned()),
+    }
 }
 
 /// One scope token that names something.

@@ -131,18 +131,11 @@ impl Reading<'_> {
         let uses = section.read("uses", values::uses).unwrap_or(Uses::Window);
         let ceremony = section.read("ceremony", |v| values::one_of(v, &CEREMONIES)).unwrap_or(Ceremony::Click);
         let unenforced = match ceremony {
-            Ceremony::Click | Ceremony::Confirm | Ceremony::StepUp => None,
-            Ceremony::Match => Some(self.not_yet("the ceremony `match`")),
+            Ceremony::Click | Ceremony::Confirm | Ceremony::Match | Ceremony::StepUp => None,
         };
         let reason = section.section("reason").map(|reason| self.reason(reason));
         let channel = section.read("channel", |v| values::name(v, |t| SlackChannelId::parse(t)));
         let self_approval = section.read("self_approval", |v| values::one_of(v, &SELF_APPROVALS)).unwrap_or_default();
-        let unenforced = match self_approval {
-            SelfApproval::Never => unenforced,
-            SelfApproval::WithReason | SelfApproval::Allowed => {
-                unenforced.or_else(|| Some(self.not_yet("`self_approval`")))
-            }
-        };
         let reminders = self.reminders(section, decide_within);
         let notify = section.section("notify").map(|notify| self.notify(notify)).unwrap_or_default();
         let on_deactivation =

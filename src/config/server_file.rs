@@ -17,6 +17,8 @@ const AN_ADDRESS: &str = "how Slack and clients reach this service, like \"https
 const A_DATABASE: &str = "an SQLite file like \"sqlite://countersign.db\"; this version has no other database";
 const SLACK_API: &str = "https://slack.com/api";
 const COMMAND: &str = "/access";
+/// How long before the end of a grant its requester is told, in seconds.
+const WARN_BEFORE_END: u64 = 10 * 60;
 /// Slack allows "short bursts" beyond one message a second and channel, and does not say how short.
 const BURST: u32 = 5;
 const CONNECTIONS: u32 = 2;
@@ -114,6 +116,7 @@ fn slack_of(section: Section<'_>, sources: &Sources<'_>) -> Option<Slack> {
         true => section.read("command", command),
         false => Some(COMMAND.to_owned()),
     };
+    let warn_before_end = section.read("warn_before_end", values::seconds).unwrap_or(WARN_BEFORE_END);
     let a_channel = |v: &DeValue<'_>| values::name(v, |t| SlackChannelId::parse(t));
     let fallback_channel = section.read("fallback_channel", a_channel).or_else(|| channel.clone());
     let allow_shared_channels = section.read("allow_shared_channels", values::truth).unwrap_or_default();
@@ -134,6 +137,7 @@ fn slack_of(section: Section<'_>, sources: &Sources<'_>) -> Option<Slack> {
         app_id: app_id?,
         channel: channel?,
         command: command?,
+        warn_before_end,
         bot_token: bot_token?,
         signing_secrets: signing_secrets?,
         fallback_channel: fallback_channel?,

@@ -31,6 +31,24 @@ pub enum Kind {
     /// An approver agreed, and more must.
     #[serde(rename = "vote.recorded")]
     VoteRecorded,
+    /// An approver took an approval back.
+    #[serde(rename = "vote.withdrawn")]
+    VoteWithdrawn,
+    /// An approver agreed to less than what was shown, and more people must agree.
+    #[serde(rename = "request.narrowed")]
+    RequestNarrowed,
+    /// An approver typed another number than the client shows.
+    #[serde(rename = "number.wrong")]
+    NumberWrong,
+    /// An approver is looking at it.
+    #[serde(rename = "request.claimed")]
+    RequestClaimed,
+    /// An approver said something to the requester.
+    #[serde(rename = "request.commented")]
+    RequestCommented,
+    /// An approver asked another one to decide.
+    #[serde(rename = "request.handed_over")]
+    RequestHandedOver,
     /// Every requirement is met.
     #[serde(rename = "request.approved")]
     RequestApproved,
@@ -52,6 +70,18 @@ pub enum Kind {
     /// A grant's time is up, its uses are used up, or nobody collected it.
     #[serde(rename = "grant.ended")]
     GrantEnded,
+    /// The account of an approver is gone, and with it the vote.
+    #[serde(rename = "vote.struck")]
+    VoteStruck,
+    /// What was granted ahead belongs to a hook's call from now on.
+    #[serde(rename = "grant.collected")]
+    GrantCollected,
+    /// At the start of what was granted ahead, those who approved still were enough.
+    #[serde(rename = "grant.started")]
+    GrantStarted,
+    /// The requester is told that a grant ends soon.
+    #[serde(rename = "grant.ending")]
+    GrantEnding,
     /// Somebody broke the glass; the review is open.
     #[serde(rename = "glass.broken")]
     GlassBroken,
@@ -91,6 +121,12 @@ impl Kind {
             Self::RequestJoined => "request.joined",
             Self::RequestReminded => "request.reminded",
             Self::VoteRecorded => "vote.recorded",
+            Self::VoteWithdrawn => "vote.withdrawn",
+            Self::RequestNarrowed => "request.narrowed",
+            Self::NumberWrong => "number.wrong",
+            Self::RequestClaimed => "request.claimed",
+            Self::RequestCommented => "request.commented",
+            Self::RequestHandedOver => "request.handed_over",
             Self::RequestApproved => "request.approved",
             Self::RequestDenied => "request.denied",
             Self::RequestExpired => "request.expired",
@@ -98,6 +134,10 @@ impl Kind {
             Self::GrantAllowed => "grant.allowed",
             Self::GrantRevoked => "grant.revoked",
             Self::GrantEnded => "grant.ended",
+            Self::VoteStruck => "vote.struck",
+            Self::GrantCollected => "grant.collected",
+            Self::GrantStarted => "grant.started",
+            Self::GrantEnding => "grant.ending",
             Self::GlassBroken => "glass.broken",
             Self::ReviewOverdue => "review.overdue",
             Self::ReviewAnswered => "review.answered",

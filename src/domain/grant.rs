@@ -9,7 +9,7 @@ use super::Timestamp;
 use super::access_request::{Cooldown, Effect};
 use super::audit::{Actor, AuditEntry, Kind};
 use super::identity::Voter;
-use super::ids::{GrantId, RequestId};
+use super::ids::{GrantId, HookName, RequestId};
 use super::policy::{PolicyVersion, Terms, Uses};
 use super::scope::ScopeSet;
 use super::token_request::{CoverageKey, Fingerprint, TokenRequest};
@@ -66,6 +66,24 @@ pub enum Ending {
     Uncollected,
     /// Its last use was used.
     UsedUp,
+    /// Whoever it was for had no more need of it.
+    HandedBack,
+}
+
+/// When a grant may be used from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// From the decision on.
+    #[default]
+    AtOnce,
+    /// Later, and only once it was asked at that time whether those who approved still would be enough.
+    At {
+        /// When.
+        at: Timestamp,
+        /// Whether that was asked.
+        checked: bool,
+    },
 }
 
 /// What a grant is at an instant.
@@ -95,6 +113,9 @@ pub struct Grant {
     pub coverage: CoverageKey,
     /// What may be issued.
     pub scopes: ScopeSet,
+    /// What approvers took out of what was asked: the same call gets the rest without asking again.
+    #[serde(default)]
+    pub removed: ScopeSet,
     /// When the decision was made: its clock starts here.
     pub granted_at: Timestamp,
     /// Its absolute end.
@@ -117,6 +138,15 @@ pub struct Grant {
     pub policy: PolicyVersion,
     /// The rules that decided, sorted.
     pub rules: Vec<String>,
+    /// From when on it may be used.
+    #[serde(default)]
+    pub start: Start,
+    /// Where it may be collected, as long as it belongs to no call: it was asked for ahead.
+    #[serde(default)]
+    pub open: Option<Vec<HookName>>,
+    /// When the requester is to be told that it ends soon; none once that is done, or where nobody wants it.
+    #[serde(default)]
+    pub warn_at: Option<Timestamp>,
     /// What was done to it.
     pub state: State,
     /// The compare-and-swap counter; it never leaves the store.
@@ -145,6 +175,9 @@ pub enum NotIssued {
     /// It ended, or too little is left of it.
     #[error("the grant has ended")]
     Ended(Ending),
+    /// It has not started.
+    #[error("the grant has not started yet")]
+    NotYet,
     /// It does not cover what is asked.
     #[error("the grant does not cover this token request")]
     NotCovered,
@@ -175,6 +208,7 @@ impl Grant {
             source: Source::AllowRule,
             coverage: asked.coverage_key(),
             scopes: terms.scopes.clone(),
+            removed: ScopeSet::default(),
             granted_at: now,
             expires_at: after(now, lasts),
             collect_by: None,
@@ -186,6 +220,9 @@ impl Grant {
             deciders: Vec::new(),
             policy,
             rules: rule_names(terms),
+            start: Start::AtOnce,
+            open: None,
+            warn_at: None,
             state: State::Live,
             version: 0,
             asked: asked.clone(),
@@ -236,11 +273,26 @@ impl Grant {
         self.last_use.as_ref().is_some_and(|(at, last)| last == fingerprint && near(at))
     }
 
+    /// What may be issued to a token request under it: all that is asked where that is no more than its own, and
+    /// the rest where what goes beyond was taken out by the people who approved. Everything but the scopes is equal.
+    pub fn answers(&self, asked: &TokenRequest, scopes: &ScopeSet) -> Option<ScopeSet> {
+        let names_the_same_kind = scopes.is_empty() == self.scopes.is_empty();
+        if self.open.is_some() {
+            return None;
+        }
+        let same_coverage = self.asked.is_plainly_alike(asked) || self.coverage == asked.coverage_key();
+        if !same_coverage || !names_the_same_kind {
+            return None;
+        }
+        let beyond: Vec<_> = scopes.iter().filter(|scope| !self.scopes.contains(scope)).collect();
+        let left: ScopeSet = scopes.iter().filter(|scope| self.scopes.contains(scope)).cloned().collect();
+        let was_decided = beyond.iter().all(|scope| self.removed.contains(scope));
+        (was_decided && (beyond.is_empty() || !left.is_empty())).then_some(left)
+    }
+
     /// Whether it covers a token request: equal in all but the scopes, which are no more than its own.
     pub fn covers(&self, asked: &TokenRequest, scopes: &ScopeSet) -> bool {
-        let names_the_same_kind = scopes.is_empty() == self.scopes.is_empty();
-        let same_coverage = self.asked.is_plainly_alike(asked) || self.coverage == asked.coverage_key();
-        same_coverage && scopes.is_subset(&self.scopes) && names_the_same_kind
+        self.answers(asked, scopes).is_some_and(|issued| issued == *scopes)
     }
 
     /// The token that may be issued at `now`: min(that call's wish, the longest token, what is left).
@@ -264,8 +316,9 @@ impl Grant {
             Status::Ended(how) => return Err(NotIssued::Ended(how)),
             Status::Reserved | Status::Active => {}
         }
-        if !self.covers(asked, scopes) {
-            return Err(NotIssued::NotCovered);
+        let Some(scopes) = self.answers(asked, scopes) else { return Err(NotIssued::NotCovered) };
+        if !self.has_started(now) {
+            return Err(NotIssued::NotYet);
         }
         let left = u64::try_from((self.expires_at - now).num_seconds()).unwrap_or(0);
         let wish = asked.requested_lifetime.unwrap_or(u64::MAX);
@@ -277,7 +330,7 @@ impl Grant {
         if lifetime < TOKEN_LIFETIME_MIN {
             return Err(NotIssued::TooShort);
         }
-        Ok(Issuance { grant: self.id.clone(), scopes: scopes.clone(), lifetime, expires_at: after(now, lifetime) })
+        Ok(Issuance { grant: self.id.clone(), scopes, lifetime, expires_at: after(now, lifetime) })
     }
 
     /// Ends it. What it covered is refused for the longer of the cool-down and what an allow had left.
@@ -306,7 +359,7 @@ impl Grant {
         );
         let mut next = self.clone();
         next.state = State::Revoked { by, at: now, reason: reason.to_owned() };
-        let cooldowns = Cooldown::of(&self.asked, &self.scopes, until, "revoked");
+        let cooldowns = self.at_each_hook(Cooldown::of(&self.asked, &self.scopes, until, "revoked"));
         Ok(GrantStep { next, cooldowns, audit, effects: self.card_effects() })
     }
 
@@ -323,6 +376,7 @@ impl Grant {
             Ending::Expired => "time is up",
             Ending::Uncollected => "nobody collected it in time",
             Ending::UsedUp => "its last use was used",
+            Ending::HandedBack => "it was handed back",
         };
         let summary = format!("the grant of {} ended: {what}", spoken(&self.scopes));
         let audit = self.entry(Kind::GrantEnded, Actor::Time, summary, json!({ "how": how, "used": self.used }), now);
@@ -336,10 +390,10 @@ impl Grant {
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
             State::Revoked { .. } | State::Ended { .. } => None,
-            State::Live => match self.collect_by {
-                Some(by) if self.used == 0 => Some(by.min(self.expires_at)),
-                Some(_) | None => Some(self.expires_at),
-            },
+            State::Live => {
+                let collect_by = self.collect_by.filter(|_| self.used == 0);
+                [self.start.unchecked(), self.warn_at, collect_by, Some(self.expires_at)].into_iter().flatten().min()
+            }
         }
     }
 
@@ -351,11 +405,18 @@ impl Grant {
         }
     }
 
-    fn card_effects(&self) -> Vec<Effect> {
+    pub(super) fn card_effects(&self) -> Vec<Effect> {
         self.request().map(|_| vec![Effect::RefreshCards, Effect::TellRequester]).unwrap_or_default()
     }
 
-    fn entry(&self, kind: Kind, actor: Actor, summary: String, detail: serde_json::Value, at: Timestamp) -> AuditEntry {
+    pub(super) fn entry(
+        &self,
+        kind: Kind,
+        actor: Actor,
+        summary: String,
+        detail: serde_json::Value,
+        at: Timestamp,
+    ) -> AuditEntry {
         let (request_id, grant_id) = (self.request().cloned(), Some(self.id.clone()));
         AuditEntry { at, kind, actor, request_id, grant_id, summary, detail }
     }

@@ -29,6 +29,7 @@ pub mod access_request;
 pub mod grant;
 pub mod quorum;
 pub mod review;
+mod tenure;
 
 pub mod audit;
 pub mod hashing;

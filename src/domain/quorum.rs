@@ -16,30 +16,40 @@ pub struct Approval<'a> {
 ///
 /// Unless `shared`, a person counts once. A person who appears twice is one person.
 pub fn counted(requirements: &[Requirement], approvals: &[Approval<'_>], shared: bool) -> Vec<u8> {
-    let mut people: Vec<&Approval<'_>> = Vec::new();
-    for approval in approvals {
-        if !people.iter().any(|other| other.who == approval.who) {
-            people.push(approval);
+    let seats = seated(requirements, approvals, shared);
+    seats.iter().map(|people| u8::try_from(people.len()).unwrap_or(u8::MAX)).collect()
+}
+
+/// Who counts for each requirement under that assignment: indexes into the approvals, in order.
+pub fn seated(requirements: &[Requirement], approvals: &[Approval<'_>], shared: bool) -> Vec<Vec<usize>> {
+    let mut people: Vec<(usize, &Approval<'_>)> = Vec::new();
+    for (n, approval) in approvals.iter().enumerate() {
+        if !people.iter().any(|(_, other)| other.who == approval.who) {
+            people.push((n, approval));
         }
     }
     if shared {
-        let count = |n: usize| people.iter().filter(|a| a.counts_for.contains(&n)).count();
-        return (0..requirements.len()).map(|n| u8::try_from(count(n)).unwrap_or(u8::MAX)).collect();
+        let of = |n: usize| people.iter().filter(|(_, a)| a.counts_for.contains(&n)).map(|(at, _)| *at).collect();
+        return (0..requirements.len()).map(of).collect();
     }
     // Every requirement offers `count` seats; Kuhn's augmenting paths fill as many as can be filled.
     let seats: Vec<usize> =
         requirements.iter().enumerate().flat_map(|(n, r)| std::iter::repeat_n(n, usize::from(r.count.get()))).collect();
     let mut taken: Vec<Option<usize>> = vec![None; seats.len()];
+    let approving: Vec<&Approval<'_>> = people.iter().map(|(_, approval)| *approval).collect();
     for person in 0..people.len() {
-        seat(person, &people, &seats, &mut taken, &mut vec![false; seats.len()]);
+        seat(person, &approving, &seats, &mut taken, &mut vec![false; seats.len()]);
     }
-    let mut counts = vec![0u8; requirements.len()];
-    for (seat, holder) in seats.iter().zip(&taken) {
-        if holder.is_some() {
-            counts[*seat] = counts[*seat].saturating_add(1);
+    let mut all: Vec<Vec<usize>> = vec![Vec::new(); requirements.len()];
+    for (requirement, holder) in seats.iter().zip(&taken) {
+        if let Some(person) = holder
+            && let (Some((at, _)), Some(seated)) = (people.get(*person), all.get_mut(*requirement))
+        {
+            seated.push(*at);
         }
     }
-    counts
+    all.iter_mut().for_each(|people| people.sort_unstable());
+    all
 }
 
 fn seat(

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::hashing::{canonical_json, exact_json, sha256_hex};
+use super::identity::Principal;
 use super::ids::HookName;
 use super::scope::ScopeSet;
 
@@ -107,6 +108,29 @@ pub struct Fingerprint(pub String);
 #[serde(transparent)]
 pub struct CoverageKey(pub String);
 
+impl CoverageKey {
+    /// What a grant is found by that was asked for ahead, while it belongs to no call.
+    pub fn ahead(asked: &TokenRequest) -> Self {
+        Self::ahead_for(asked, &asked.subject.id)
+    }
+
+    /// The keys under which something asked for ahead may wait for this call: one for each name of its subject.
+    pub fn waiting_for(call: &TokenRequest) -> Vec<Self> {
+        let names = [Some(call.subject.id.as_str()), call.subject.email.as_deref()];
+        let mut keys: Vec<Self> = names.into_iter().flatten().map(|name| Self::ahead_for(call, name)).collect();
+        keys.dedup();
+        keys
+    }
+
+    fn ahead_for(asked: &TokenRequest, subject: &str) -> Self {
+        let subject = Principal::new(subject);
+        Self(sha256_hex(
+            canonical_json(&("ahead", 1, &asked.client.id, asked.subject.kind, subject.as_str(), &asked.audience))
+                .as_bytes(),
+        ))
+    }
+}
+
 /// The members that decide sameness, borrowed in the one order that both hashes use.
 #[derive(Serialize)]
 struct Essence<'a> {
@@ -168,6 +192,25 @@ impl TokenRequest {
             && self.audience == other.audience
             && self.authorization_details == other.authorization_details
             && self.cnf == other.cnf
+    }
+
+    /// Whether its client shows a number that somebody could type.
+    pub fn shows_a_number(&self) -> bool {
+        self.binding_message.as_deref().is_some_and(|number| !number.trim().is_empty())
+    }
+
+    /// Whether a hook's call is what was asked for ahead by this: the same client and subject at the same audience,
+    /// and nothing besides. Which hook and which key were not known then.
+    pub fn is_what_was_asked_ahead_by(&self, call: &Self) -> bool {
+        let same = |a: &str, b: &str| Principal::new(a) == Principal::new(b);
+        let same_person = self.subject.kind == call.subject.kind
+            && (same(&self.subject.id, &call.subject.id)
+                || call.subject.email.as_deref().is_some_and(|email| same(&self.subject.id, email)));
+        same_person
+            && self.client.id == call.client.id
+            && self.audience == call.audience
+            && call.actor.is_empty()
+            && call.authorization_details.is_empty()
     }
 
     /// Refresh and token exchange carry an earlier decision on; they never open an access request.

@@ -55,6 +55,21 @@ pub struct Granted {
     pub receipt: String,
     /// The scopes that dropped out, each with what to say about it.
     pub dropped: BTreeMap<Scope, Refused>,
+    /// What people are still asked about beside that, where the policy issues in parts.
+    pub pending: Option<Box<PendingRest>>,
+}
+
+/// The rest of a token request of which a part was granted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PendingRest {
+    /// The access request.
+    pub request_id: RequestId,
+    /// The scopes that people are asked about.
+    pub scopes: ScopeSet,
+    /// How long to wait before asking again, in seconds.
+    pub interval: u64,
+    /// Where its state can be read.
+    pub status_url: String,
 }
 
 /// A token that passes because the policy only looks on. There is no grant behind it.

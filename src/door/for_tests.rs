@@ -34,6 +34,7 @@ pub(crate) fn granted(scopes: &str) -> Granted {
         request_id: Some(request_id()),
         receipt: "eyJ.e30.c2ln".to_owned(),
         dropped: BTreeMap::new(),
+        pending: None,
     }
 }
 

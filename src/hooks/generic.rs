@@ -124,6 +124,12 @@ fn granted_body(granted: &Granted) -> Value {
     if let Some(id) = &granted.request_id {
         body["request_id"] = json!(id);
     }
+    if let Some(rest) = &granted.pending {
+        body["pending"] = json!({
+            "request_id": rest.request_id, "scope": rest.scopes.to_string(), "interval": rest.interval,
+            "status_url": rest.status_url,
+        });
+    }
     body
 }
 

@@ -14,13 +14,13 @@ use crate::domain::access_request::{AccessRequest, Event, Refusal, ServerAbiliti
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, TOKEN_LIFETIME_MIN};
 use crate::domain::ids::RequestId;
-use crate::domain::policy::{Policy, Question, Ruling, Terms};
+use crate::domain::policy::{Judged, Policy, Question, Ruling, Terms};
 use crate::domain::token_request::{SubjectKind, TokenRequest};
 use crate::hooks::{Answer, Denied, DeniedKind, Pending};
 use crate::store::{Change, Commit, HookCall, Outcome, StoreError};
 
 /// How long a client should wait before it asks again, in seconds.
-const INTERVAL: u64 = 5;
+pub(super) const INTERVAL: u64 = 5;
 /// How long a client should wait that was refused for asking too much, in seconds.
 const LIMIT_RETRY_AFTER: u64 = 30;
 /// A held call is answered this long before its time is up, so that the answer arrives in time.
@@ -33,6 +33,11 @@ pub struct Call {
     pub asked: TokenRequest,
     /// The call, where the server names it.
     pub named: Option<HookCall>,
+}
+
+/// A limit that stands against asking people once more.
+pub(super) struct Limit {
+    pub says: String,
 }
 
 /// Where a call stands at one look at the store.
@@ -107,7 +112,7 @@ impl Service {
     /// # Errors
     /// When the store does not answer.
     pub async fn request_of_hook(&self, hook: &Hook, id: &RequestId) -> Result<Option<AccessRequest>, Error> {
-        Ok(self.0.store.request(id).await?.filter(|request| request.asked.hook == hook.name))
+        Ok(self.0.store.request(id).await?.filter(|request| request.hooks().contains(&hook.name)))
     }
 
     /// One look at the access request that a held call waits for. How it ended answers the call; only an
@@ -129,7 +134,7 @@ impl Service {
     async fn look(&self, hook: &Hook, call: &Call) -> Result<Look, Error> {
         let now = self.now();
         let policy = self.policy();
-        let Judgement { ruling, observed } = self.judged(&policy, hook, &call.asked, now).await?;
+        let Judgement { ruling, observed, allowed_now } = self.judgement(&policy, hook, &call.asked, now).await?;
         let observed = observed.as_ref();
         let terms = match &ruling {
             Ruling::Refused(refused) => {
@@ -147,8 +152,25 @@ impl Service {
         if let Some(answer) = self.issue_from_grants(call, &ruling, terms, observed, now).await? {
             return Ok(Look::Answer(answer));
         }
+        let look = Box::pin(self.ask_people(&policy, hook, call, &ruling, terms, now)).await?;
+        match allowed_now {
+            Some(allowed) => Box::pin(self.with_what_is_allowed(&policy, call, allowed, &ruling, look, now)).await,
+            None => Ok(look),
+        }
+    }
+
+    /// No standing grant covers the call: the pending request, a cool-down, and at last the policy's word.
+    async fn ask_people(
+        &self,
+        policy: &Policy,
+        hook: &Hook,
+        call: &Call,
+        ruling: &Ruling,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Result<Look, Error> {
         // In an emergency nobody waits for what people still think over.
-        let waits = match &ruling {
+        let waits = match ruling {
             Ruling::BreakGlass(_) => None,
             Ruling::Allowed(_) | Ruling::Asked(_) | Ruling::Observed(_) | Ruling::Refused(_) => {
                 self.0.store.pending(&call.asked.pending_key()).await?
@@ -162,12 +184,39 @@ impl Service {
             let kind = if standing.cause == "revoked" { DeniedKind::Revoked } else { DeniedKind::CoolingDown };
             return self.refuse(call, kind, says, None, now).await;
         }
-        match &ruling {
+        match ruling {
             Ruling::Refused(_) | Ruling::Observed(_) => Ok(Look::Again),
-            Ruling::Allowed(terms) => self.allow(&policy, call, terms, now).await,
-            Ruling::Asked(question) => Box::pin(self.open(&policy, hook, call, question, now)).await,
-            Ruling::BreakGlass(glass) => Box::pin(self.break_glass(&policy, call, glass, now)).await,
+            Ruling::Allowed(terms) => self.allow(policy, call, terms, now).await,
+            Ruling::Asked(question) => {
+                if let Some(pending) = self.waited_for(call, terms, now).await? {
+                    return Box::pin(self.attach(call, pending, now)).await;
+                }
+                Box::pin(self.open(policy, hook, call, question, now)).await
+            }
+            Ruling::BreakGlass(glass) => Box::pin(self.break_glass(policy, call, glass, now)).await,
         }
+    }
+
+    /// The verdict of each scope.
+    pub(super) async fn judged(
+        &self,
+        policy: &Policy,
+        asked: &TokenRequest,
+        now: Timestamp,
+    ) -> Result<Vec<Judged>, Error> {
+        let first = if policy.asks_first_time(asked) { self.0.store.first_times(asked).await? } else { Vec::new() };
+        Ok(policy.judge(asked, &|scope| first.contains(scope), now))
+    }
+
+    pub(super) async fn judge(
+        &self,
+        policy: &Policy,
+        hook: &Hook,
+        asked: &TokenRequest,
+        now: Timestamp,
+    ) -> Result<Ruling, Error> {
+        let judged = self.judged(policy, asked, now).await?;
+        Ok(policy.rule(asked, judged, hook.dialect.abilities().narrow_scope))
     }
 
     /// A retry joins the pending request: no second card. A deadline that has passed is written down first.
@@ -192,7 +241,13 @@ impl Service {
     }
 
     /// An allow rule's grant exists to count and to be revocable; the next look issues under it.
-    async fn allow(&self, policy: &Policy, call: &Call, terms: &Terms, now: Timestamp) -> Result<Look, Error> {
+    pub(super) async fn allow(
+        &self,
+        policy: &Policy,
+        call: &Call,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Result<Look, Error> {
         let grant = Grant::allowed(fresh_grant_id()?, &call.asked, terms, policy.version.clone(), now);
         let audit = AuditEntry {
             at: now,
@@ -223,7 +278,7 @@ impl Service {
             let rule = refused.rule.as_deref();
             return self.refuse(call, DeniedKind::Policy, refused.says.clone(), rule, now).await;
         }
-        if let Some(says) = self.over_a_limit(policy, &call.asked, now).await? {
+        if let Some(Limit { says }) = self.over_a_limit(policy, &call.asked, now).await? {
             return Ok(Look::Answer(Answer::TooMany { retry_after_secs: LIMIT_RETRY_AFTER, says }));
         }
         let abilities = hook.dialect.abilities();
@@ -234,24 +289,29 @@ impl Service {
         };
         let id = fresh_request_id()?;
         let step = AccessRequest::open(id, call.asked.clone(), question.clone(), server, policy.version.clone(), now);
+        let step = match self.prepared(policy, step, now).await? {
+            Ok(step) => step,
+            Err(says) => return self.refuse(call, DeniedKind::Policy, says, None, now).await,
+        };
         let mut commit = self.commit_of(Change::New(step.next.clone()), &step);
         commit.call.clone_from(&call.named);
         self.committed(commit, Look::Waiting(Box::new(step.next)), now).await
     }
 
-    async fn over_a_limit(
+    pub(super) async fn over_a_limit(
         &self,
         policy: &Policy,
         asked: &TokenRequest,
         now: Timestamp,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<Limit>, Error> {
         let (most, whose) = match asked.subject.kind {
             SubjectKind::User => (policy.limits.pending_per_subject, "this subject"),
             SubjectKind::Client => (policy.limits.pending_per_client, "this client"),
         };
         let Some(most) = most else { return Ok(None) };
         let pending = self.0.store.pending_of(asked, now).await?;
-        Ok((pending >= most).then(|| format!("{pending} access requests of {whose} are pending already.")))
+        let says = || format!("{pending} access requests of {whose} are pending already.");
+        Ok((pending >= most).then(|| Limit { says: says() }))
     }
 
     pub(super) async fn refuse(
@@ -314,7 +374,10 @@ impl Service {
         let deliveries = self.deliveries(&step.next, &step.effects, Some(&step.audit));
         Commit {
             request: Some(request),
-            grant: step.grant.clone().map(Change::New),
+            grant: step
+                .grant
+                .clone()
+                .map(|grant| Change::New(grant.warned_before_end(self.0.settings.warn_before_end))),
             cooldowns: step.cooldowns.clone(),
             audit: vec![step.audit.clone()],
             deliveries,
@@ -322,22 +385,33 @@ impl Service {
         }
     }
 
+    pub(super) fn status_url(&self, request: &AccessRequest) -> String {
+        format!("{}/hooks/{}/requests/{}", self.public_url(), request.asked.hook, request.id)
+    }
+
     fn pending(&self, request: &AccessRequest) -> Answer {
-        let (hook, id) = (&request.asked.hook, &request.id);
         Answer::Pending(Pending {
-            request_id: id.clone(),
+            request_id: request.id.clone(),
             interval: INTERVAL,
-            status_url: format!("{}/hooks/{hook}/requests/{id}", self.public_url()),
+            status_url: self.status_url(request),
             expires_at: request.decide_by,
         })
     }
 }
 
 fn ended(request: &AccessRequest, now: Timestamp) -> Answer {
+    let suggested = &request.deciding.suggested;
     let (error, says) = match (&request.state, request.status(now)) {
-        (State::Denied { .. }, _) => (DeniedKind::Person, "An approver denied this request."),
-        (_, Status::Cancelled) => (DeniedKind::Cancelled, "This request was withdrawn."),
-        (_, _) => (DeniedKind::Expired, "Nobody decided on this request in time."),
+        (State::Denied { .. }, _) if !suggested.is_empty() => {
+            let says = format!("An approver did not grant all of this. Ask for these alone: {suggested}");
+            (DeniedKind::Person, says)
+        }
+        (State::Denied { .. }, _) => (DeniedKind::Person, "An approver denied this request.".to_owned()),
+        (_, Status::Cancelled) => {
+            let because = request.deciding.because.clone();
+            (DeniedKind::Cancelled, because.unwrap_or_else(|| "This request was withdrawn.".to_owned()))
+        }
+        (_, _) => (DeniedKind::Expired, "Nobody decided on this request in time.".to_owned()),
     };
-    Answer::Denied(Denied { says: says.to_owned(), request_id: Some(request.id.clone()), error })
+    Answer::Denied(Denied { says, request_id: Some(request.id.clone()), error })
 }

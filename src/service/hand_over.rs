@@ -4,19 +4,20 @@
 //! the first hand-over (from what was learnt, without calling Slack), and the store checks the grant a last
 //! time inside of the transaction that records the issuance.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
 use super::receipts::Receipt;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{Effect, would_meet};
+use crate::domain::access_request::{Effect, Vote, would_meet};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, Issuance, Source, spoken};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{RequestId, SetName};
-use crate::domain::policy::{Observation, Question, Ruling, Terms, Uses};
+use crate::domain::policy::{Observation, Question, Refused, Ruling, Terms, Uses};
+use crate::domain::scope::Scope;
 use crate::domain::token_request::Fingerprint;
 use crate::hooks::{Answer, Granted};
 use crate::store::{Delivery, Issue, Issued, StoreError};
@@ -34,8 +35,32 @@ impl Service {
         observed: Option<&Observation>,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
+        let grants = self.0.store.live_grants(call.asked.coverage_key(), now).await?;
+        let grants = match self.in_order(call, grants, now).await {
+            Ok(grants) => grants,
+            Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
+            Err(error) => return Err(error),
+        };
+        if let Some(answer) = self.issue_from(grants, call, ruling, terms, observed, now).await? {
+            return Ok(Some(answer));
+        }
+        match Box::pin(self.collected_for(call, ruling, terms, now)).await? {
+            Some(grant) => self.issue_from(vec![grant], call, ruling, terms, observed, now).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn issue_from(
+        &self,
+        grants: Vec<Grant>,
+        call: &Call,
+        ruling: &Ruling,
+        terms: &Terms,
+        observed: Option<&Observation>,
+        now: Timestamp,
+    ) -> Result<Option<Answer>, Error> {
         let fingerprint = call.asked.fingerprint();
-        for grant in self.0.store.live_grants(call.asked.coverage_key(), now).await? {
+        for grant in grants {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
             }
@@ -44,15 +69,16 @@ impl Service {
                 Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
                 Err(error) => return Err(error),
             };
-            let bound = terms.bounds.max_token_lifetime;
+            let Some(bound) = grant.bounded_by(&terms.bounds, repeated, now) else { continue };
             let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
             if self.outgrown(&grant, ruling) {
                 continue;
             }
-            if let Some(why) = self.deciders_refuse(&grant, ruling).await? {
+            if let Some(why) = self.deciders_refuse(&grant, ruling, now).await? {
                 self.void(&grant, why, now).await?;
                 continue;
             }
+            let dropped = dropped(terms, &issuance);
             let receipt = self.receipt(call, &grant, &issuance, now);
             let issue = Issue {
                 grant: grant.id.clone(),
@@ -69,7 +95,7 @@ impl Service {
                 self.tell(None);
             }
             match outcome {
-                Issued::Recorded => return Ok(Some(granted(&grant, issuance, receipt, terms))),
+                Issued::Recorded => return Ok(Some(granted(&grant, issuance, receipt, dropped))),
                 Issued::OtherBody => return Ok(Some(Answer::Conflict)),
                 Issued::Gone => {}
             }
@@ -105,19 +131,34 @@ impl Service {
     }
 
     /// At the first hand-over: would the people who approved still be enough, under the current policy?
-    async fn deciders_refuse(&self, grant: &Grant, ruling: &Ruling) -> Result<Option<&'static str>, Error> {
+    async fn deciders_refuse(
+        &self,
+        grant: &Grant,
+        ruling: &Ruling,
+        now: Timestamp,
+    ) -> Result<Option<&'static str>, Error> {
         let (Some(id), 0) = (grant.request(), grant.used) else { return Ok(None) };
         let Some(request) = self.0.store.request(id).await? else {
             return Ok(Some("the access request behind this grant is gone"));
         };
-        let people: Vec<Voter> = request.votes.iter().filter_map(|vote| self.still_known(&vote.voter)).collect();
+        // Who must not decide is asked again, too: owners may have become others since.
+        let Ok(request) = self.with_owners(request, now) else {
+            return Ok(Some("it cannot be told any more who must not decide"));
+        };
+        let known = request.counting().filter_map(|vote| Some((vote, self.still_known(&vote.voter)?)));
+        let people: Vec<(&Vote, Voter)> = known.collect();
         let current = match ruling {
-            Ruling::Asked(question) => Some(question),
+            // What approvers took out needs nobody's approval any more.
+            Ruling::Asked(question) => Some(question.without(&grant.removed)),
             Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => None,
         };
-        let enough = |question: &Question| would_meet(question, people.iter());
+        let enough = |question: &Question| {
+            let may = |(vote, voter): &&(&Vote, Voter)| request.may_count(question.self_approval, voter, vote);
+            would_meet(question, people.iter().filter(may).map(|(_, voter)| voter))
+        };
         let as_sure = |question: &Question| question.ceremony <= request.question.ceremony;
-        if enough(&request.question) && current.is_none_or(|current| enough(current) && as_sure(current)) {
+        let still = |question: &Question| enough(question) && as_sure(question);
+        if enough(&request.question) && current.as_ref().is_none_or(still) {
             Ok(None)
         } else {
             Ok(Some("those who approved would not be enough any more"))
@@ -130,7 +171,8 @@ impl Service {
     fn outgrown(&self, grant: &Grant, ruling: &Ruling) -> bool {
         match ruling {
             Ruling::Asked(question) if grant.request().is_some() && grant.used > 0 => {
-                grant.policy != self.policy().version && !would_meet(question, grant.deciders.iter())
+                grant.policy != self.policy().version
+                    && !would_meet(&question.without(&grant.removed), grant.deciders.iter())
             }
             Ruling::Asked(_)
             | Ruling::Refused(_)
@@ -241,7 +283,15 @@ fn entry(
     entry
 }
 
-fn granted(grant: &Grant, issuance: Issuance, receipt: String, terms: &Terms) -> Answer {
+/// What is not issued of what was asked, and why: by the policy, or because the people who approved took it out.
+fn dropped(terms: &Terms, issuance: &Issuance) -> BTreeMap<Scope, Refused> {
+    let taken_out = Refused { rule: None, says: "An approver did not grant this scope.".to_owned() };
+    let beyond = terms.scopes.iter().filter(|scope| !issuance.scopes.contains(scope));
+    let beyond = beyond.map(|scope| (scope.clone(), taken_out.clone()));
+    terms.dropped.clone().into_iter().chain(beyond).collect()
+}
+
+fn granted(grant: &Grant, issuance: Issuance, receipt: String, dropped: BTreeMap<Scope, Refused>) -> Answer {
     Answer::Granted(Granted {
         scopes: issuance.scopes,
         lifetime: issuance.lifetime,
@@ -250,6 +300,7 @@ fn granted(grant: &Grant, issuance: Issuance, receipt: String, terms: &Terms) ->
         grant_id: grant.id.clone(),
         request_id: grant.request().cloned(),
         receipt,
-        dropped: terms.dropped.clone(),
+        dropped,
+        pending: None,
     })
 }

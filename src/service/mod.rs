@@ -3,15 +3,25 @@
 //! Every unit of work has one shape: read the clock once, load, let the domain decide, commit with a
 //! compare-and-swap, and only then wake, post or answer. Who lost the race looks again, a bounded number of times.
 
+mod access_form;
+mod ahead;
 mod ask;
 mod cards;
 mod click;
+mod collect;
+mod commands;
+mod controls;
 mod cooling;
 mod deliver;
+mod departed;
 mod glass;
 mod hand_over;
+mod home;
+mod in_part;
+mod meant;
 mod notify;
 mod observe;
+mod opening;
 mod operate;
 mod pace;
 mod perform;
@@ -20,9 +30,11 @@ mod receipts;
 mod reload;
 mod remind;
 mod repeats;
+mod requester;
 mod reviews;
 mod step_up;
 mod time;
+mod told;
 mod waiters;
 mod workspaces;
 
@@ -52,6 +64,7 @@ use crate::store::{Delivery, Store};
 pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
+pub use commands::CommandAnswer;
 pub use cooling::Lift;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
@@ -97,6 +110,8 @@ pub struct Settings {
     pub app_id: String,
     /// Where cards go unless a rule says otherwise.
     pub channel: SlackChannelId,
+    /// How long before the end of a grant its requester is told, in seconds.
+    pub warn_before_end: u64,
     /// How clients reach this service, without a slash at the end.
     pub public_url: String,
 }
@@ -110,6 +125,9 @@ pub enum Error {
     /// Others were first too often.
     #[error("too many others change the same thing at once")]
     Busy,
+    /// Slack had to be asked before anything may be issued, and does not answer.
+    #[error("Slack does not say whether those who approved still may")]
+    SlackSilent,
 }
 
 /// The service. Cheap to clone.
@@ -142,6 +160,9 @@ impl Error {
     /// What a caller may be told: no paths, no statements.
     pub fn shown(&self) -> &'static str {
         match self {
+            Self::SlackSilent => {
+                "Slack does not say whether those who approved still may; nothing is granted meanwhile."
+            }
             Self::Busy => "Too much happens to this at once; try again.",
             Self::Store(StoreError::CannotWrite(_) | StoreError::Disk(_)) => {
                 "The store cannot be written; nothing is granted meanwhile."
@@ -286,6 +307,16 @@ impl Service {
         self.0.work.notify_one();
     }
 
+    /// Six digits that nobody can guess: for `/access`, whose asker we show the number that approvers must type.
+    ///
+    /// # Errors
+    /// When the machine has no random numbers.
+    pub fn fresh_number() -> Result<String, Error> {
+        let mut bytes = [0u8; 8];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Busy)?;
+        Ok(format!("{:06}", u64::from_le_bytes(bytes) % 1_000_000))
+    }
+
     /// The channels of an access request's cards.
     fn channels(&self, request: &AccessRequest) -> Vec<String> {
         if request.question.channels.is_empty() {
@@ -316,11 +347,20 @@ impl Service {
                 Effect::NoteInThread { text } => {
                     all.extend(each(&|channel| Delivery::NoteInThread { channel, text: text.clone() }));
                 }
+                Effect::PassOn { from, text } => {
+                    all.push(Delivery::PassOn { from: from.clone(), text: text.clone() });
+                }
+                Effect::TellApprover { to, from } => {
+                    all.push(Delivery::TellApprover { to: to.clone(), from: from.clone() });
+                }
             }
         }
         if let Some(audit) = audit.filter(|audit| is_told_in_the_thread(audit.kind)) {
             let (what, by, at) = (audit.kind, &audit.actor, audit.at);
             all.extend(each(&|channel| Delivery::TellThread { channel, what, by: by.clone(), at }));
+        }
+        if audit.is_some() {
+            all.push(Delivery::RefreshHomes);
         }
         all.into_iter().map(|delivery| (request.id.clone(), delivery)).collect()
     }
@@ -331,14 +371,21 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
     match kind {
         Kind::RequestOpened
         | Kind::VoteRecorded
+        | Kind::VoteWithdrawn
+        | Kind::RequestNarrowed
+        | Kind::NumberWrong
+        | Kind::RequestClaimed
+        | Kind::RequestHandedOver
         | Kind::RequestApproved
         | Kind::RequestDenied
         | Kind::RequestExpired
         | Kind::RequestCancelled
+        | Kind::VoteStruck
         | Kind::GrantRevoked
         | Kind::GrantEnded => true,
-        // What differs in a retry is noted in its own words; the others are nobody's business there.
+        // What differs in a retry and what somebody says are noted in their own words; the others are nobody's business.
         Kind::RequestJoined
+        | Kind::RequestCommented
         | Kind::RequestReminded
         | Kind::GlassBroken
         | Kind::ReviewOverdue
@@ -350,6 +397,9 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
         | Kind::TokenRefused
         | Kind::TokenIssued
         | Kind::GrantAllowed
+        | Kind::GrantCollected
+        | Kind::GrantStarted
+        | Kind::GrantEnding
         | Kind::ClickRefused
         | Kind::DeliveryFailed => false,
     }

@@ -18,25 +18,30 @@ use crate::store::Commit;
 pub(super) struct Judgement {
     pub ruling: Ruling,
     pub observed: Option<Observation>,
+    /// What a server that can narrow may issue now, while people are asked about the rest.
+    pub allowed_now: Option<Terms>,
 }
 
 impl Service {
     /// Judges under a policy; a hook that is observed lets everything pass.
-    pub(super) async fn judged(
+    pub(super) async fn judgement(
         &self,
         policy: &Policy,
         hook: &Hook,
         asked: &TokenRequest,
         now: Timestamp,
     ) -> Result<Judgement, Error> {
-        let first = if policy.asks_first_time(asked) { self.0.store.first_times(asked).await? } else { Vec::new() };
-        let judged = policy.judge(asked, &|scope| first.contains(scope), now);
+        let judged = self.judged(policy, asked, now).await?;
         let narrow_scope = hook.dialect.abilities().narrow_scope;
         let how = match hook.mode {
             Mode::Enforce => Observed::ByRule,
             Mode::Observe => Observed::ByHook,
         };
         let observed = policy.observed(asked, &judged, narrow_scope, how);
+        let allowed_now = match hook.mode {
+            Mode::Enforce if narrow_scope => policy.allowed_now(asked, &judged),
+            Mode::Enforce | Mode::Observe => None,
+        };
         let ruling = match hook.mode {
             Mode::Enforce => policy.rule(asked, judged, narrow_scope),
             Mode::Observe => Ruling::Observed(Terms {
@@ -46,7 +51,7 @@ impl Service {
                 bounds: Bounds::default(),
             }),
         };
-        Ok(Judgement { ruling, observed })
+        Ok(Judgement { ruling, observed, allowed_now })
     }
 
     /// Everything that is left passes: it is written down, and no grant exists for it.

@@ -246,6 +246,7 @@ fn grant_view(grant: &Grant, now: Timestamp) -> GrantView {
         GrantStatus::Ended(Ending::Expired) => "expired",
         GrantStatus::Ended(Ending::Uncollected) => "uncollected",
         GrantStatus::Ended(Ending::UsedUp) => "used_up",
+        GrantStatus::Ended(Ending::HandedBack) => "handed_back",
         GrantStatus::Revoked => "revoked",
     };
     GrantView {

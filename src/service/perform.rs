@@ -13,9 +13,10 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, Status};
 use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
-use crate::domain::ids::SlackChannelId;
+use crate::domain::ids::{SlackChannelId, SlackUserId};
+use crate::slack::requester::Told;
 use crate::slack::{Fault, Message, SlackError, cards, notes, plain};
-use crate::store::{Claimed, Commit, Delivery};
+use crate::store::{Claimed, Commit, Delivery, Notice};
 
 /// How a delivery went.
 pub(super) enum Delivered {
@@ -63,7 +64,21 @@ impl Service {
             Delivery::FindPeople => self.find_people(request, place, now).await,
             Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
             Delivery::TellRequester => self.tell_requester(&task).await,
+            Delivery::RefreshHomes => self.refresh_homes(request, now).await,
+            Delivery::PublishHome { user } => self.publish_home(user, row.created_at, now).await,
             Delivery::NoteInThread { channel, text } => self.note(&task, channel, &cards::thread_note(text)).await,
+            Delivery::PassOn { from, text } => {
+                let draw = |facts: &cards::CardFacts<'_>| cards::passed_on(facts, from, text);
+                self.to_requester(&task, &self.with_facts(request, task.grant, "", draw)).await
+            }
+            Delivery::TellApprover { to, from } => {
+                let channels = self.channels(request);
+                let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels);
+                let message = self.with_facts(request, task.grant, "", draw);
+                or_leave!(task.turn(to.as_str()));
+                or_leave!(task.post_plainer(to.as_str(), &message, None).await.map_err(Delivered::Failed));
+                Ok(Delivered::Done(Box::default()))
+            }
             Delivery::Remind { channel, number } => match self.reminder(request, *number, now) {
                 Some(note) => self.note(&task, channel, &note).await,
                 None => Ok(Delivered::Unneeded),
@@ -89,6 +104,9 @@ impl Service {
             // It ended before anybody saw it: a card that nobody can act on is not posted afresh.
             Status::Denied | Status::Expired | Status::Cancelled => return Ok(Delivered::Unneeded),
             Status::Pending | Status::Approved => {}
+        }
+        if self.withdrawn_for_want_of_people(request, task.now).await? {
+            return Ok(Delivered::Unneeded);
         }
         if self.0.store.cards(&request.id).await?.iter().any(|card| card.channel.as_str() == channel) {
             // It was posted, the answer was lost, and a click on it has told us since.
@@ -162,16 +180,56 @@ impl Service {
     }
 
     async fn tell_requester(&self, task: &Task<'_>) -> Result<Delivered, Error> {
-        let asked = &task.request.asked;
-        let user = match self.requester(asked) {
-            Some(user) => Some(user),
-            None => or_leave!(self.requester_by_address(asked).await.map_err(Delivered::Failed)),
-        };
+        let user = or_leave!(self.requester_of(task).await.map_err(Delivered::Failed));
+        let Some(user) = user else { return Ok(Delivered::Unneeded) };
+        let told = self.told(task.request, task.grant, &user, task.now);
+        let earlier = self.0.store.notice(&task.request.id).await?;
+        if let Some(earlier) = &earlier {
+            or_leave!(task.turn(earlier.message.channel.as_str()));
+            // Told in place, or an older message that offers nothing any more: either way it is edited first.
+            let in_place = told.how == Told::InPlace || earlier.stage == told.stage;
+            let shown = if in_place { &told.message } else { &told.without_controls };
+            if in_place {
+                self.0.store.mint_controls(&told.controls, task.now).await?;
+            }
+            match task.place.workspace.slack.update(&earlier.message, shown).await {
+                Ok(()) if in_place => {
+                    let notice = Notice { stage: told.stage.to_owned(), ..earlier.clone() };
+                    self.0.store.noticed(&notice, task.now).await?;
+                    return Ok(Delivered::Done(Box::default()));
+                }
+                Ok(()) => {}
+                // They deleted it: there is nothing to edit, and what is new is told anew.
+                Err(error) if matches!(error.fault(), Some(Fault::Message | Fault::Content)) => {}
+                Err(error) => return Ok(Delivered::Failed(error)),
+            }
+        }
+        or_leave!(task.turn(user.as_str()));
+        self.0.store.mint_controls(&told.controls, task.now).await?;
+        let posted = task.post_plainer(user.as_str(), &told.message, None).await;
+        let message = or_leave!(posted.map_err(Delivered::Failed));
+        let notice = Notice { request: task.request.id.clone(), message, stage: told.stage.to_owned() };
+        self.0.store.noticed(&notice, task.now).await?;
+        Ok(Delivered::Done(Box::default()))
+    }
+
+    /// A direct message to whoever asked, where they are known in Slack.
+    async fn to_requester(&self, task: &Task<'_>, message: &Message) -> Result<Delivered, Error> {
+        let user = or_leave!(self.requester_of(task).await.map_err(Delivered::Failed));
         let Some(user) = user else { return Ok(Delivered::Unneeded) };
         or_leave!(task.turn(user.as_str()));
-        let message = self.with_facts(task.request, task.grant, "", cards::requester_message);
-        or_leave!(task.post_plainer(user.as_str(), &message, None).await.map_err(Delivered::Failed));
+        or_leave!(task.post_plainer(user.as_str(), message, None).await.map_err(Delivered::Failed));
         Ok(Delivered::Done(Box::default()))
+    }
+
+    /// Whoever asked in Slack, else whoever the token is for.
+    async fn requester_of(&self, task: &Task<'_>) -> Result<Option<SlackUserId>, SlackError> {
+        let asked = &task.request.asked;
+        let asker = task.request.origin.asker().map(|asker| asker.slack.clone());
+        match asker.or_else(|| self.requester(asked)) {
+            Some(user) => Ok(Some(user)),
+            None => self.requester_by_address(asked).await,
+        }
     }
 
     async fn note(&self, task: &Task<'_>, channel: &str, note: &Message) -> Result<Delivered, Error> {

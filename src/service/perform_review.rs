@@ -45,6 +45,10 @@ impl Service {
             | Delivery::RefreshCards { .. }
             | Delivery::TellRequester
             | Delivery::FindPeople
+            | Delivery::PassOn { .. }
+            | Delivery::TellApprover { .. }
+            | Delivery::RefreshHomes
+            | Delivery::PublishHome { .. }
             | Delivery::Remind { .. }
             | Delivery::NoteInThread { .. }
             | Delivery::TellThread { .. } => Ok(Delivered::Unneeded),

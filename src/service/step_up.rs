@@ -11,7 +11,7 @@ use super::click::{Acted, Checked, Why};
 use super::deliver::random_text;
 use super::{Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Choice, MessageRef, Proof, Refusal, Status};
+use crate::domain::access_request::{AccessRequest, Choice, Filled, MessageRef, Proof, Refusal, Status};
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Principal;
 use crate::domain::ids::SlackUserId;
@@ -260,7 +260,7 @@ impl Service {
             return Ok(Err(NoStepUp::Gone));
         }
         let acted = match self.checked_again(&row, &session, now).await? {
-            Ok(checked) => Box::pin(self.vote(checked, Choice::Approve, proof, now)).await?,
+            Ok(checked) => Box::pin(self.vote(checked, Choice::Approve, Filled::default(), proof, now)).await?,
             Err(refused) => Err(refused),
         };
         match acted {

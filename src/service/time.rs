@@ -3,8 +3,7 @@
 use super::{Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Event};
-use crate::domain::grant::Grant;
-use crate::store::{Change, Commit, Outcome};
+use crate::store::{Change, Outcome};
 
 /// How many are written down in one turn.
 const DUE_MAX: u32 = 100;
@@ -22,12 +21,17 @@ impl Service {
         for request in &requests {
             self.time_passed_for(request, now).await?;
         }
+        let mut waiting = 0;
         for grant in &grants {
-            self.time_passed_for_grant(grant, now).await?;
+            let looked_after = match grant.time_passed(now) {
+                Some(step) => self.commit_grant(grant, step, now).await.map(|_| true)?,
+                None => self.look_after(grant, now).await?,
+            };
+            waiting += usize::from(!looked_after);
         }
         let reviews = self.review_time_passed(now).await?;
         let repeats = self.write_repeats(now).await?;
-        Ok(requests.len() + grants.len() + reviews + repeats)
+        Ok(requests.len() + grants.len() - waiting + reviews + repeats)
     }
 
     /// Forgets call identifiers that nobody will send again.
@@ -59,30 +63,6 @@ impl Service {
         // A conflict means that somebody decided first: then there is nothing to write down.
         if self.0.store.commit(commit, now).await? == Outcome::Done {
             self.tell(Some(&request.id));
-        }
-        Ok(())
-    }
-
-    async fn time_passed_for_grant(&self, grant: &Grant, now: Timestamp) -> Result<(), Error> {
-        let Some(step) = grant.time_passed(now) else { return Ok(()) };
-        let request = match grant.request() {
-            Some(id) => self.0.store.request(id).await?,
-            None => None,
-        };
-        let deliveries = request
-            .as_ref()
-            .map(|request| self.deliveries(request, &step.effects, Some(&step.audit)))
-            .unwrap_or_default();
-        let mut deliveries = deliveries;
-        deliveries.extend(self.review_refresh(grant).await?);
-        let commit = Commit {
-            grant: Some(Change::Replace(step.next)),
-            audit: vec![step.audit],
-            deliveries,
-            ..Commit::default()
-        };
-        if self.0.store.commit(commit, now).await? == Outcome::Done {
-            self.tell(grant.request());
         }
         Ok(())
     }

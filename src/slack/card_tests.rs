@@ -7,12 +7,15 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 
 use super::Message;
-use super::cards::{CardFacts, card, refusal, requester_message, thread_note};
+use super::approving::{Changes, approve_form};
+use super::cards::{CardFacts, card, handed_over, passed_on, refusal, requester_message, thread_note};
 use super::forms::{deny_form, details_view, stale_view};
 use super::lint::{check, check_view, readable, tokens};
+use super::talking::{comment_form, hand_over_form};
 use crate::clock::Timestamp;
 use crate::domain::access_request::{
-    AccessRequest, Ballot, Choice, Event, MessageRef, Proof, ServerAbilities, State as RequestState,
+    AccessRequest, Ballot, Choice, Claim, Earlier, Event, Filled, HandOver, History, MessageRef, Narrowing, Proof,
+    ServerAbilities, State as RequestState, WrongNumber,
 };
 use crate::domain::audit::Actor;
 use crate::domain::grant::Grant;
@@ -128,6 +131,8 @@ fn ballot(who: &str, set: &str, choice: Choice) -> Event {
         },
         proof: Proof::Click,
         choice,
+        filled: Filled::default(),
+        cooldown: 600,
         shown_version: 1,
         message: MessageRef { channel: SlackChannelId::parse("C0PAY").unwrap(), ts: "1.2".to_owned() },
         policy: PolicyVersion("p1".to_owned()),
@@ -145,7 +150,7 @@ fn every_state(
     let one = pending.apply(ballot("U0BOB", "payments-leads", Choice::Approve), at(10)).unwrap().next;
     let both = one.apply(ballot("U0CAROL", "data-owners", Choice::Approve), at(20)).unwrap();
     let (approved, live) = (both.next, both.grant.unwrap());
-    let deny = Choice::Deny { reason: asked.reason.clone().unwrap_or_default(), cooldown: 600 };
+    let deny = Choice::Deny { reason: asked.reason.clone().unwrap_or_default() };
     let denied = pending.apply(ballot("U0CAROL", "data-owners", deny), at(30)).unwrap().next;
     let by = Actor::Operator(format!("ops{UGLY}"));
     let cancelled = pending.apply(Event::Cancelled { by: by.clone() }, at(30)).unwrap().next;
@@ -154,6 +159,35 @@ fn every_state(
     let reason = asked.reason.clone().unwrap_or_default();
     let revoked = issued.revoke(by, &reason, 0, at(200)).unwrap().next;
     let used_up = Grant { used: 3, ..issued.clone() };
+    let mut less = one.clone();
+    less.duration = 900;
+    less.shown_version = 2;
+    less.deciding.suggested = fifty_scopes("less");
+    let note = Some(format!("{UGLY}{}", "x".repeat(1_000)));
+    for removed in [ScopeSet::default(), fifty_scopes("<!channel>`&")] {
+        let by = Actor::Person(user("U0BOB"), Some(Principal::new(UGLY)));
+        let (refused, version) = (ScopeSet::default(), 2);
+        less.deciding.narrowed.push(Narrowing {
+            by,
+            at: at(10),
+            version,
+            removed,
+            refused,
+            duration_before: 7_200,
+            note: note.clone(),
+        });
+    }
+    let mut busy = one.clone();
+    busy.votes[0].note = note;
+    let (bob, carol) = (user("U0BOB"), user("U0CAROL"));
+    busy.deciding.claimed = Some(Claim { by: bob.clone(), at: at(11) });
+    busy.deciding.handed_over = vec![HandOver { by: bob.clone(), to: carol, at: at(12) }];
+    let wrong = WrongNumber { slack: bob, principal: Principal::new("b"), possible: BTreeSet::new(), at: at(12) };
+    busy.deciding.wrong_numbers = vec![wrong];
+    let last = Earlier { scopes: ScopeSet::default(), at: at(-10), duration: 60 };
+    busy.deciding.history = History { known: true, new: ScopeSet::default(), last: Some(last) };
+    let mut nobody = cancelled.clone();
+    nobody.deciding.because = Some(UGLY.to_owned());
     vec![
         ("pending", pending.clone(), None, at(0)),
         ("half approved", one, None, at(10)),
@@ -169,6 +203,9 @@ fn every_state(
         ("ended", approved.clone(), Some(issued), at(7_220)),
         ("uncollected", approved.clone(), Some(live), at(920)),
         ("used up", approved, Some(used_up), at(300)),
+        ("narrowed", less, None, at(10)),
+        ("in many hands", busy, None, at(12)),
+        ("withdrawn for want of people", nobody, None, at(30)),
     ]
 }
 
@@ -214,11 +251,52 @@ fn every_state_is_drawn_within_slacks_limits_whatever_anybody_wrote() {
             check(&name, &drawn(&request, grant, now, requester_message));
             check_view(&name, &drawn(&request, grant, now, |facts| deny_form("opaque", facts)));
             check_view(&name, &drawn(&request, grant, now, details_view));
+            for ceremony in [Ceremony::Click, Ceremony::Match] {
+                let mut request = request.clone();
+                request.question.ceremony = ceremony;
+                for (changes, own) in [(Changes::Not, true), (Changes::Offered, false)] {
+                    let form = drawn(&request, grant, now, |facts| approve_form("opaque", facts, changes, own));
+                    check_view(&name, &form);
+                    check_options(&name, &form);
+                }
+            }
+            check_view(&name, &drawn(&request, grant, now, |facts| comment_form("opaque", facts)));
+            check_view(&name, &drawn(&request, grant, now, |facts| hand_over_form("opaque", facts)));
+            let (from, channels) = (user("U0BOB"), ["C0PAY".to_owned()]);
+            check_tokens(&drawn(&request, grant, now, |facts| passed_on(facts, &from, UGLY)));
+            check_tokens(&drawn(&request, grant, now, |facts| handed_over(facts, &from, &channels)));
             let shown = readable(&json!(shown.blocks));
             for scope in request.asked.scopes.iter() {
                 assert!(shown.contains(scope.as_str()), "{name}: the scope {scope} is not shown whole");
             }
         }
+    }
+}
+
+/// Slack's limits for what can be chosen.
+fn check_options(name: &str, view: &Value) {
+    for block in view["blocks"].as_array().unwrap().iter().filter(|block| block["type"] == "input") {
+        let element = &block["element"];
+        let most = if element["type"] == "checkboxes" { 10 } else { 100 };
+        let Some(options) = element["options"].as_array() else { continue };
+        assert!((1..=most).contains(&options.len()), "{name}: {} options", options.len());
+        for option in options {
+            for text in [&option["text"]["text"], &option["description"]["text"]] {
+                assert!(text.as_str().is_none_or(|text| text.chars().count() <= 75), "{name}: {option}");
+            }
+            assert!(option["value"].as_str().unwrap().parse::<usize>().is_ok(), "{name}: {option}");
+        }
+    }
+}
+
+/// Nothing that anybody wrote mentions or links anything.
+fn check_tokens(message: &Message) {
+    let known = |token: &&str| {
+        ["@U0BOB", "#C0PAY"].contains(token) || (token.starts_with("!date^17954") && token.ends_with("UTC"))
+    };
+    let mrkdwn = message.blocks.iter().filter(|block| block["type"] != "rich_text").map(Value::to_string);
+    for text in mrkdwn.chain([message.text.clone()]) {
+        assert!(tokens(&text).iter().all(known), "{text}");
     }
 }
 
@@ -260,7 +338,9 @@ fn a_pending_card_says_who_wants_what_on_what_for_how_long_why_and_until_when() 
         "vouches for: address `203.0.113.7`",
         "Asked: <!subteam^S0PAYLEADS> <@U0CAROL>. Please decide by <!date^1795461800^",
         "2026-11-23 19:23 UTC",
-        "*Approved so far by* <@U0BOB>",
+        "*Who has approved*",
+        "• `payments-leads`: <@U0BOB>",
+        "• `data-owners`: still needs 1",
         "1 of 2 approvals (1 of 1 from `payments-leads`; 0 of 1 from `data-owners`)",
         "rule `refunds`",
     ] {
@@ -283,18 +363,20 @@ fn actions(message: &Message) -> Vec<String> {
 fn each_state_offers_what_can_be_done_and_no_more() {
     for (state, request, grant, now) in every_state(&plain(), true, "refunds") {
         let expected: &[&str] = match state {
-            "pending" | "half approved" => &["approve", "deny"],
+            "pending" | "half approved" => &["approve", "changes", "deny", "more"],
+            "narrowed" | "in many hands" => &["approve", "changes", "deny", "more", "details"],
             "approved" | "issued" => &["revoke"],
             _ => &[],
         };
         let message = drawn(&request, grant.as_ref(), now, card);
         assert_eq!(actions(&message), expected, "{state}");
-        assert!(buttons(&message).iter().all(|button| button["value"] == "opaque"));
+        let mut plain = buttons(&message).into_iter().filter(|one| one["type"] == "button");
+        assert!(plain.all(|button| button["value"] == "opaque"));
     }
     let mut wordy = plain();
     wordy.reason = Some("word ".repeat(2_000));
     let (message, _) = shown("pending", &wordy);
-    assert_eq!(actions(&message), ["approve", "deny", "details"]);
+    assert_eq!(actions(&message), ["approve", "changes", "deny", "more", "details"]);
     let (_, request, ..) = every_state(&wordy, true, "refunds").remove(0);
     let full = readable(&drawn(&request, None, at(0), details_view)).replace("(continued)", "");
     assert_eq!(full.matches("word").count(), 2_000);
@@ -386,7 +468,8 @@ fn a_block_gets_another_id_exactly_when_it_says_something_else() {
     let (before, after) = (ids(&pending), ids(&half));
     let kept: Vec<&String> = before.iter().filter(|id| after.contains(id)).collect();
     assert_eq!(before, ids(&shown("pending", &plain()).0));
-    assert_eq!(kept.len(), before.len() - 1, "only the count of approvals changed: {before:?} {after:?}");
+    // Who has approved, what the menu offers, and how many there are.
+    assert_eq!(kept.len(), before.len() - 3, "only the count of approvals changed: {before:?} {after:?}");
 }
 
 #[test]
@@ -394,5 +477,8 @@ fn a_deadline_that_passed_counts_before_anybody_wrote_it_down() {
     let (message, text) = shown("expired, not written down", &plain());
     assert!(text.contains("Nobody decided before") && actions(&message).is_empty(), "{text}");
     let soon = at(0) + TimeDelta::seconds(1_799);
-    assert_eq!(actions(&drawn(&open(plain(), true, "refunds"), None, soon, card)), ["approve", "deny"]);
+    assert_eq!(
+        actions(&drawn(&open(plain(), true, "refunds"), None, soon, card)),
+        ["approve", "changes", "deny", "more"]
+    );
 }

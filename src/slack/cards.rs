@@ -6,19 +6,34 @@
 use serde_json::json;
 
 use super::Message;
-use super::blocks::{Style, actions, button, confirm, context, fields, header, line, named, rich, run, section};
+use super::approving;
+use super::blocks::{Style, actions, button, confirm, context, fields, header, line, named, plain, rich, run, section};
 use super::ending::{self, Stage};
 use super::parts::Parts;
 use super::text::{clean, code, counted, cut, date, duration, inert, mention};
 use crate::clock::Timestamp;
-use crate::domain::access_request::AccessRequest;
+use crate::domain::access_request::{AccessRequest, Vote};
 use crate::domain::grant::Grant;
 use crate::domain::ids::SlackUserId;
-use crate::domain::policy::{Ceremony, ScopeText};
+use crate::domain::policy::{Ceremony, Requirement, ScopeText};
 use crate::domain::scope::Scope;
 
 /// The `action_id` of the button that approves.
 pub const APPROVE: &str = "approve";
+/// The `action_id` of the button that opens the form for approving less.
+pub const CHANGES: &str = "changes";
+/// The `action_id` of the menu with what decides nothing. Its choices are `WORD.VALUE`.
+pub const MORE: &str = "more";
+/// The menu's word for "I'm looking at it".
+pub const CLAIM: &str = "claim";
+/// The menu's word for saying something to the requester.
+pub const COMMENT: &str = "comment";
+/// The menu's word for handing over.
+pub const HAND_OVER: &str = "hand_over";
+/// The menu's word for taking an approval back.
+pub const TAKE_BACK: &str = "take_back";
+/// Every word of the menu.
+pub const IN_MENU: [&str; 4] = [CLAIM, COMMENT, HAND_OVER, TAKE_BACK];
 /// The `action_id` of the button that opens the form for a denial.
 pub const DENY: &str = "deny";
 /// The `action_id` of the button that revokes.
@@ -65,7 +80,12 @@ pub fn card(facts: &CardFacts<'_>) -> Message {
     let mut blocks = vec![("head", header(&format!("{}: {title}", stage.headline())))];
     if stage == Stage::Pending {
         blocks.push(("scopes", parts.scopes(&format!("Asks for {count}"), scopes)));
-        let please = format!("{} Please decide by {}.", approvers(facts), date(facts.request.decide_by));
+        let please = format!(
+            "{} Please decide by {}.{}",
+            approvers(facts),
+            date(facts.request.decide_by),
+            match_words(facts.request)
+        );
         blocks.push(("lead", section(&please)));
     } else {
         blocks.push(("lead", section(&ending::sentence(facts, stage))));
@@ -74,6 +94,7 @@ pub fn card(facts: &CardFacts<'_>) -> Message {
         }
         blocks.push(("scopes", parts.scopes(stage.scopes_title(), scopes)));
     }
+    blocks.extend(parts.narrowed().map(|block| ("less", block)));
     blocks.push(("facts", fields(&parts.fields())));
     blocks.extend(parts.authorization_details().map(|block| ("rar", block)));
     blocks.push(("claims", parts.claims()));
@@ -81,6 +102,10 @@ pub fn card(facts: &CardFacts<'_>) -> Message {
     if stage == Stage::Pending {
         blocks.extend(parts.unusual().map(|block| ("unusual", block)));
         blocks.extend(voted(facts.request).map(|words| ("votes", section(&words))));
+        blocks.extend(parts.notes().map(|block| ("notes", block)));
+        blocks.extend(at_hand(facts.request).map(|words| ("hands", context(&words))));
+    } else {
+        blocks.extend(parts.notes().map(|block| ("notes", block)));
     }
     let buttons = buttons(facts, stage, &parts);
     if !buttons.is_empty() {
@@ -123,6 +148,7 @@ pub fn requester_message(facts: &CardFacts<'_>) -> Message {
     };
     let mut blocks = vec![("lead", section(&words)), ("scopes", parts.scopes(stage.scopes_title(), scopes))];
     blocks.extend(ending::reason(facts, stage, &mut parts).map(|reason| ("why", reason)));
+    blocks.extend(parts.narrowed().map(|block| ("less", block)));
     blocks.push(("foot", context(&format!("Request {}", code(facts.request.id.as_str())))));
     let text = format!("{}: {title} (request {})", stage.headline(), code(facts.request.id.as_str()));
     message(text, named(blocks, facts.request.shown_version), facts, stage)
@@ -135,6 +161,37 @@ pub fn refusal(words: &str) -> Message {
     let words = inert(words);
     let words = if words.is_empty() { "Nothing was changed.".to_owned() } else { cut_words(&words, WORDS_MAX) };
     Message { blocks: named(vec![("note", section(&words))], 1), text: words, metadata: None }
+}
+
+/// What an approver says to the requester, as a direct message. It decides nothing.
+pub fn passed_on(facts: &CardFacts<'_>, from: &SlackUserId, words: &str) -> Message {
+    let mut parts = Parts::new(facts);
+    let title = code(&parts.title());
+    let lead = format!("{} says about your request for a token ({title}):", mention(from));
+    let foot = format!("Nothing is decided by this. Request {}", code(facts.request.id.as_str()));
+    let said = parts.given("Comment", words);
+    let mut blocks = vec![("lead", section(&lead))];
+    blocks.extend(said.map(|said| ("why", said)));
+    blocks.push(("foot", context(&foot)));
+    Message { text: inert(&lead), blocks: named(blocks, facts.request.shown_version), metadata: None }
+}
+
+/// What an approver is told whom another one hands a request over to.
+pub fn handed_over(facts: &CardFacts<'_>, from: &SlackUserId, channels: &[String]) -> Message {
+    let mut parts = Parts::new(facts);
+    let title = code(&parts.title());
+    let scopes = parts.scopes("Asks for", &facts.request.question.terms.scopes);
+    let places: Vec<String> = channels.iter().map(|channel| format!("<#{channel}>")).collect();
+    let lead = format!(
+        "{} asks you to decide about {title} through {}, by {}. Its card is in {}.",
+        mention(from),
+        parts.client_id(),
+        date(facts.request.decide_by),
+        places.join(", ")
+    );
+    let foot = context(&format!("Request {}", code(facts.request.id.as_str())));
+    let blocks = vec![("lead", section(&lead)), ("scopes", scopes), ("foot", foot)];
+    Message { text: inert(&lead), blocks: named(blocks, facts.request.shown_version), metadata: None }
 }
 
 /// A note in a card's thread. It may hold what a client wrote, so all of it is plain.
@@ -160,16 +217,20 @@ fn buttons(facts: &CardFacts<'_>, stage: Stage, parts: &Parts<'_>) -> Vec<serde_
     match stage {
         Stage::Pending => {
             let style = if parts.is_risky() { Style::Default } else { Style::Primary };
-            let mut approve = button(APPROVE, "Approve", facts.button, &format!("Approve request {id}"), style);
-            match facts.request.question.ceremony {
-                Ceremony::Click => {}
-                Ceremony::Confirm | Ceremony::Match | Ceremony::StepUp => {
+            let ceremony = facts.request.question.ceremony;
+            let word = if ceremony == Ceremony::Match { "Approve…" } else { "Approve" };
+            let mut approve = button(APPROVE, word, facts.button, &format!("Approve request {id}"), style);
+            match ceremony {
+                Ceremony::Click | Ceremony::Match => {}
+                Ceremony::Confirm | Ceremony::StepUp => {
                     let what = ending::confirmation(facts.request);
                     approve["confirm"] = confirm("Approve this token?", &what, "Approve", "Cancel", false);
                 }
             }
             all.push(approve);
+            all.extend(changes(facts));
             all.push(button(DENY, "Deny…", facts.button, &format!("Deny request {id}"), Style::Danger));
+            all.push(more(facts));
         }
         Stage::Approved => {
             if let Some(grant) = facts.grant {
@@ -210,13 +271,82 @@ pub(super) fn cut_words(words: &str, most: usize) -> String {
     format!("{}and others", if kept.is_empty() { String::new() } else { format!("{} ", kept.trim_end()) })
 }
 
+/// Approving less, where this server can be told; offering less, where it cannot.
+fn changes(facts: &CardFacts<'_>) -> Option<serde_json::Value> {
+    let request = facts.request;
+    let possible = approving::can_change(request, approving::alternatives(facts).len());
+    if !possible || request.question.ceremony == Ceremony::StepUp {
+        return None;
+    }
+    let can_be_told = request.server.narrow_scope || request.server.set_lifetime;
+    let text = if can_be_told { "Approve with changes…" } else { "Offer less…" };
+    let label = format!("Approve less of request {}", request.id);
+    Some(button(CHANGES, text, facts.button, &label, Style::Default))
+}
+
+/// The menu with what decides nothing, so that the card stays calm.
+fn more(facts: &CardFacts<'_>) -> serde_json::Value {
+    let choice =
+        |word: &str, text: &str| json!({ "text": plain(text, 75), "value": format!("{word}.{}", facts.button) });
+    let mut options = vec![
+        choice(CLAIM, "I'm looking at it"),
+        choice(COMMENT, "Comment to the requester…"),
+        choice(HAND_OVER, "Hand over to another approver…"),
+    ];
+    if !facts.request.votes.is_empty() {
+        options.push(choice(TAKE_BACK, "Take my approval back"));
+    }
+    json!({ "type": "overflow", "action_id": MORE, "options": options })
+}
+
+/// What the approver will need, where the ceremony demands a number.
+fn match_words(request: &AccessRequest) -> &'static str {
+    match request.question.ceremony {
+        Ceremony::Match => " To approve you need the number that the client shows its user: ask them.",
+        Ceremony::Click | Ceremony::Confirm | Ceremony::StepUp => "",
+    }
+}
+
+/// Who is looking at it, to whom it was handed over, and what went wrong on the way.
+fn at_hand(request: &AccessRequest) -> Option<String> {
+    let deciding = &request.deciding;
+    let mut said = Vec::new();
+    if let Some(claim) = &deciding.claimed {
+        said.push(format!("{} is looking at it ({})", mention(&claim.by), date(claim.at)));
+    }
+    if let Some(last) = deciding.handed_over.last() {
+        said.push(format!("{} asked {} to decide", mention(&last.by), mention(&last.to)));
+    }
+    if !deciding.wrong_numbers.is_empty() {
+        let most = crate::domain::access_request::WRONG_NUMBERS_MAX;
+        said.push(format!(
+            "{} typed, the third of {most} denies",
+            counted(deciding.wrong_numbers.len(), "wrong number")
+        ));
+    }
+    (!said.is_empty()).then(|| said.join(" · "))
+}
+
+/// Who has approved, and from whom it still waits where several must agree.
 fn voted(request: &AccessRequest) -> Option<String> {
-    let people: Vec<String> = request
-        .votes
-        .iter()
-        .take(PEOPLE_MAX)
-        .map(|vote| format!("{} ({})", mention(&vote.voter.slack), date(vote.at)))
-        .collect();
+    let person = |vote: &Vote| format!("{} ({})", mention(&vote.voter.slack), date(vote.at));
+    let requirements = &request.question.requirements;
+    if requirements.len() > 1 {
+        let of = |(requirement, votes): (&Requirement, Vec<&Vote>)| {
+            let sets: Vec<String> = requirement.approvers.iter().take(2).map(|set| code(set.as_str())).collect();
+            let people: Vec<String> = votes.iter().take(PEOPLE_MAX).map(|vote| person(vote)).collect();
+            let need = usize::from(requirement.count.get()).saturating_sub(votes.len());
+            let still = match (people.is_empty(), need) {
+                (_, 0) => String::new(),
+                (true, need) => format!("still needs {need}"),
+                (false, need) => format!(", still needs {need}"),
+            };
+            format!("• {}: {}{still}", sets.join(" or "), people.join(", "))
+        };
+        let lines: Vec<String> = requirements.iter().zip(request.counted_people()).take(6).map(of).collect();
+        return Some(format!("*Who has approved*\n{}", lines.join("\n")));
+    }
+    let people: Vec<String> = request.votes.iter().take(PEOPLE_MAX).map(person).collect();
     let more = request.votes.len() - people.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!people.is_empty()).then(|| format!("*Approved so far by* {}{more}", people.join(", ")))

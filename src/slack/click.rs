@@ -28,8 +28,40 @@ pub enum Interaction {
     Submitted(Submission),
     /// A form was closed without sending it.
     Closed,
+    /// Somebody types into a menu whose options are searched.
+    Suggested(Suggestion),
     /// Something that this service has no use for, by its type.
     Other(String),
+}
+
+/// A form or a Home tab, as it was when something happened in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PressedView {
+    /// Its identifier at Slack.
+    pub id: Option<String>,
+    /// Changes with each change of it.
+    pub hash: Option<String>,
+    /// Which form.
+    pub callback_id: String,
+    /// What we gave it to carry; it comes back through the client.
+    pub private_metadata: String,
+    /// What was filled in so far: block, action, text.
+    pub values: BTreeMap<String, BTreeMap<String, String>>,
+    /// What was chosen from lists of which several can be: block, action, values.
+    pub lists: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+}
+
+/// Somebody types into a menu whose options are searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestion {
+    /// The menu's `action_id`.
+    pub action: String,
+    /// What was typed.
+    pub typed: String,
+    /// Who, and from where.
+    pub origin: Origin,
+    /// The form that it stands in.
+    pub view: Option<PressedView>,
 }
 
 /// A button that was pressed.
@@ -45,6 +77,8 @@ pub struct Press {
     pub origin: Origin,
     /// The message it stands on; none on a form, on an ephemeral message, or where the payload contradicts itself.
     pub message: Option<MessageRef>,
+    /// The form or Home tab it stands on.
+    pub view: Option<PressedView>,
     /// The conversation it happened in, for answering the person there.
     pub channel: Option<SlackChannelId>,
     /// What allows opening one form, for three seconds.
@@ -60,6 +94,8 @@ pub struct Submission {
     pub private_metadata: String,
     /// What was filled in: block, action, text.
     pub values: BTreeMap<String, BTreeMap<String, String>>,
+    /// What was chosen from lists of which several can be: block, action, values.
+    pub lists: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// Who, and from where.
     pub origin: Origin,
     /// The form's identifier at Slack.
@@ -70,6 +106,11 @@ impl Submission {
     /// What was filled in at a place; empty where nothing was.
     pub fn value(&self, block: &str, action: &str) -> &str {
         self.values.get(block).and_then(|actions| actions.get(action)).map_or("", String::as_str)
+    }
+
+    /// What was chosen from a list; none where the form has no such list.
+    pub fn list(&self, block: &str, action: &str) -> Option<&[String]> {
+        self.lists.get(block).and_then(|actions| actions.get(action)).map(Vec::as_slice)
     }
 }
 
@@ -167,6 +208,7 @@ impl Interaction {
             "block_actions" => Self::Pressed(payload.press()),
             "view_submission" => Self::Submitted(payload.submission()),
             "view_closed" => Self::Closed,
+            "block_suggestion" => Self::Suggested(payload.suggestion()),
             _ => Self::Other(kind.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()),
         })
     }
@@ -334,7 +376,9 @@ mod tests {
         let bare = press(&json!({"type": "block_actions"}));
         assert_eq!((bare.actions, bare.message, bare.origin), (0, None, Origin::default()));
         assert_eq!(read(&json!({"type": "view_closed", "team": null})), Interaction::Closed);
-        assert_eq!(read(&json!({"type": "block_suggestion"})), Interaction::Other("block_suggestion".to_owned()));
+        assert_eq!(read(&json!({"type": "message_action"})), Interaction::Other("message_action".to_owned()));
+        let Interaction::Suggested(bare) = read(&json!({"type": "block_suggestion"})) else { panic!("no search") };
+        assert_eq!((bare.action.as_str(), bare.typed.as_str(), bare.view), ("", "", None));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::cards::CardFacts;
 use super::parts::{Parts, actor_words};
-use super::text::{clean, counted, cut, date, duration, mention, utc};
+use super::text::{clean, counted, cut, date, duration, escape, mention, utc};
 use crate::domain::access_request::{AccessRequest, State, Status};
 use crate::domain::grant::{Ending, Grant, State as GrantState, Status as GrantStatus};
 use crate::domain::token_request::SubjectKind;
@@ -101,6 +101,10 @@ pub(super) fn sentence(facts: &CardFacts<'_>, stage: Stage) -> String {
             format!("Nobody decided before {}, so it is refused. Nothing was issued.", date(request.decide_by))
         }
         Stage::Cancelled => match &request.state {
+            State::Cancelled { at, .. } if request.deciding.because.is_some() => {
+                let because = request.deciding.because.as_deref().map(clean).unwrap_or_default();
+                format!("Withdrawn by Countersign {}. {} Nothing was issued.", date(*at), escape(&because))
+            }
             State::Cancelled { by, at } => {
                 format!("Withdrawn by {} {}. Nothing was issued.", actor_words(by), date(*at))
             }
@@ -139,6 +143,10 @@ fn ended(facts: &CardFacts<'_>, how: Ending) -> String {
             format!("Void: the client did not collect it{by}.")
         }
         Ending::UsedUp => "Ended: its last use was used.".to_owned(),
+        Ending::HandedBack => match &grant.state {
+            GrantState::Ended { at, .. } => format!("Handed back {}: it is not needed any more.", date(*at)),
+            GrantState::Live | GrantState::Revoked { .. } => "Handed back.".to_owned(),
+        },
     }
 }
 
@@ -175,7 +183,7 @@ pub(super) fn reason(facts: &CardFacts<'_>, stage: Stage, parts: &mut Parts<'_>)
 }
 
 /// What the dialog before an approval repeats: the scopes and the time, in at most 300 characters.
-pub(super) fn confirmation(request: &AccessRequest) -> String {
+pub fn confirmation(request: &AccessRequest) -> String {
     let short = |text: &str| cut(&clean(text), 40).0;
     let (client, subject) = (short(&request.asked.client.id), short(&request.asked.subject.id));
     let whom = match request.asked.subject.kind {

@@ -31,6 +31,16 @@ pub enum SlackError {
 }
 
 impl SlackError {
+    /// Whether Slack knows no user group of that id, or it is switched off: then nobody is in it.
+    pub fn says_there_is_no_group(&self) -> bool {
+        matches!(self.code(), "no_such_subteam" | "subteam_not_found" | "subteam_disabled")
+    }
+
+    /// Whether Slack knows no account of that id.
+    pub fn says_there_is_no_account(&self) -> bool {
+        matches!(self.code(), "user_not_found" | "users_not_found" | "user_not_visible")
+    }
+
     /// Slack's word for it, or ours, for a metric's label: a small closed vocabulary plus Slack's codes.
     pub fn code(&self) -> &str {
         match self {

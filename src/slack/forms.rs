@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::blocks::{Style, actions, bold, button, line, named, plain, preformatted, rich, run, section};
 use super::cards::{CardFacts, WORDS_MAX, cut_words};
-use super::parts::Parts;
+use super::parts::{Parts, shown_number};
 use super::text::{clean_lines, code, inert};
 use crate::domain::access_request::State;
 use crate::domain::grant::State as GrantState;
@@ -80,7 +80,7 @@ pub fn details_view(facts: &CardFacts<'_>) -> Value {
     });
     let mut texts: Vec<(&'static str, String)> = vec![
         ("Reason (the client's claim, not verified)", asked.reason.clone().unwrap_or_default()),
-        ("Shown to its user (the client's claim)", asked.binding_message.clone().unwrap_or_default()),
+        ("Shown to its user (the client's claim)", shown_number(request).unwrap_or_default().to_owned()),
         ("Reason of the denial", denied.unwrap_or_default()),
         ("Reason of the revocation", revoked.unwrap_or_default()),
         (
@@ -114,6 +114,10 @@ pub fn details_view(facts: &CardFacts<'_>) -> Value {
     let dropped: Vec<String> =
         request.question.terms.dropped.iter().map(|(scope, why)| format!("{scope}: {}", why.says)).collect();
     texts.push(("Refused by the policy", dropped.join("\n")));
+    let notes =
+        request.votes.iter().filter_map(|vote| Some(format!("{}: {}", vote.voter.principal, vote.note.as_ref()?)));
+    texts.push(("Notes of those who approved", notes.collect::<Vec<_>>().join("\n")));
+    texts.push(("Taken out by approvers", request.removed().to_string()));
     blocks.extend(in_full(&texts).into_iter().map(|block| ("full", block)));
     let mut blocks = named(blocks, request.shown_version);
     for (n, block) in blocks.iter_mut().enumerate() {

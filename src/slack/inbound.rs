@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
-use super::click::{ClickUser, Origin, Press, Submission};
+use super::click::{ClickUser, Origin, Press, PressedView, Submission, Suggestion};
 use crate::domain::access_request::MessageRef;
 use crate::domain::ids::{SlackChannelId, SlackUserId};
 
@@ -40,6 +40,8 @@ wire!(Payload {
     message: WireMessage,
     trigger_id: String,
     view: WireView,
+    action_id: String,
+    value: String,
 });
 wire!(WireId { id: String });
 wire!(WireUser { id: String, team_id: String });
@@ -51,9 +53,13 @@ wire!(WireContainer {
     message_ts: String,
     is_ephemeral: bool,
 });
-wire!(WireAction { action_id: String, value: String });
+wire!(WireAction { action_id: String, value: String, selected_option: WireOption });
+wire!(WireOption { value: String });
 wire!(WireView {
     id: String,
+    hash: String,
+    #[serde(rename = "type")]
+    kind: String,
     callback_id: String,
     private_metadata: String,
     app_id: String,
@@ -95,10 +101,12 @@ impl Payload {
         let channel = channel.or_else(|| self.container.clone().and_then(|container| container.channel_id));
         Press {
             action: first.action_id.unwrap_or_default(),
-            value: first.value.unwrap_or_default(),
+            // A menu's choice is its value.
+            value: first.value.or(first.selected_option.and_then(|chosen| chosen.value)).unwrap_or_default(),
             actions: actions.len(),
             origin: self.origin(),
             message: self.clicked(),
+            view: self.view.as_ref().map(pressed_view),
             channel: channel.and_then(|id| SlackChannelId::parse(id).ok()),
             trigger_id: self.trigger_id,
         }
@@ -108,22 +116,56 @@ impl Payload {
     pub fn submission(self) -> Submission {
         let origin = self.origin();
         let view = self.view.unwrap_or_default();
-        let values = view.state.unwrap_or_default().values.unwrap_or_default();
-        let filled = |(action, element): (String, Value)| {
-            let text = element["value"].as_str().or_else(|| element["selected_option"]["value"].as_str());
-            text.map(|text| (action, text.to_owned()))
-        };
+        let PressedView { values, lists, .. } = pressed_view(&view);
         Submission {
+            lists,
             callback_id: view.callback_id.unwrap_or_default(),
             private_metadata: view.private_metadata.unwrap_or_default(),
-            values: values
-                .into_iter()
-                .map(|(block, of)| (block, of.into_iter().filter_map(filled).collect()))
-                .collect(),
+            values,
             origin,
             view_id: view.id,
         }
     }
+}
+
+impl Payload {
+    /// Somebody types into a menu whose options are searched.
+    pub fn suggestion(self) -> Suggestion {
+        Suggestion {
+            action: self.action_id.clone().unwrap_or_default(),
+            typed: self.value.clone().unwrap_or_default(),
+            origin: self.origin(),
+            view: self.view.as_ref().map(pressed_view),
+        }
+    }
+}
+
+/// A view with what was filled in so far: single texts and choices, and lists of which several can be chosen.
+fn pressed_view(view: &WireView) -> PressedView {
+    let state = view.state.clone().unwrap_or_default().values.unwrap_or_default();
+    let text = |element: &Value| {
+        let text = element["value"].as_str().or_else(|| element["selected_option"]["value"].as_str());
+        let text = text.or_else(|| element["selected_user"].as_str()).map(str::to_owned);
+        text.or_else(|| element["selected_date_time"].as_i64().map(|at| at.to_string()))
+    };
+    let list = |element: &Value| -> Option<Vec<String>> {
+        let options = element["selected_options"].as_array()?;
+        Some(options.iter().filter_map(|option| option["value"].as_str().map(str::to_owned)).collect())
+    };
+    let mut filled = PressedView {
+        id: view.id.clone(),
+        hash: view.hash.clone(),
+        callback_id: view.callback_id.clone().unwrap_or_default(),
+        private_metadata: view.private_metadata.clone().unwrap_or_default(),
+        ..PressedView::default()
+    };
+    for (block, of) in &state {
+        let texts = of.iter().filter_map(|(action, element)| Some((action.clone(), text(element)?))).collect();
+        let lists = of.iter().filter_map(|(action, element)| Some((action.clone(), list(element)?))).collect();
+        filled.values.insert(block.clone(), texts);
+        filled.lists.insert(block.clone(), lists);
+    }
+    filled
 }
 
 fn agreed(one: Option<String>, other: Option<String>) -> Option<String> {

@@ -5,14 +5,18 @@
 //! Slack sent it and [`click`] reads it leniently. [`people`] remembers, briefly, what Slack said of accounts
 //! and user groups. Nothing here decides anything.
 
+pub mod access_command;
+pub mod access_form;
 mod blocks;
 mod command;
 mod connector;
-mod ending;
+pub mod ending;
 mod error;
+pub mod home;
 mod inbound;
 mod parts;
 
+pub mod approving;
 pub mod cards;
 pub mod channels;
 pub mod click;
@@ -21,8 +25,10 @@ pub mod notes;
 pub mod people;
 pub mod plain;
 pub mod reminders;
+pub mod requester;
 pub mod reviews;
 pub mod signature;
+pub mod talking;
 pub mod text;
 
 #[cfg(test)]
@@ -149,6 +155,8 @@ pub struct Account {
     pub is_invited_user: Option<bool>,
     /// Whether the address of the profile was confirmed.
     pub is_email_confirmed: Option<bool>,
+    /// How far the person's clock is from UTC, in seconds.
+    pub tz_offset: Option<i32>,
     /// The profile.
     pub profile: Option<Profile>,
 }
@@ -250,6 +258,36 @@ impl Slack {
     pub async fn open_view(&self, trigger_id: &str, view: &Value) -> Result<(), SlackError> {
         let call = json!({ "trigger_id": trigger_id, "view": view });
         self.write::<_, Done>(&self.0.interactive, "views.open", &call).await.map(|_| ())
+    }
+
+    /// As [`Slack::open_view`], and answers what Slack calls the dialog, so that it can be changed.
+    ///
+    /// # Errors
+    /// [`SlackError`].
+    pub async fn open_form(&self, trigger_id: &str, view: &Value) -> Result<String, SlackError> {
+        let call = json!({ "trigger_id": trigger_id, "view": view });
+        self.write::<_, Shown>(&self.0.interactive, "views.open", &call).await.map(|shown| shown.view.id)
+    }
+
+    /// Changes a dialog that is open.
+    ///
+    /// # Errors
+    /// [`SlackError`]; with a `hash`, also when it changed since.
+    pub async fn update_view(&self, view_id: &str, hash: Option<&str>, view: &Value) -> Result<(), SlackError> {
+        let mut call = json!({ "view_id": view_id, "view": view });
+        if let Some(hash) = hash {
+            call["hash"] = json!(hash);
+        }
+        self.write::<_, Done>(&self.0.interactive, "views.update", &call).await.map(|_| ())
+    }
+
+    /// Draws somebody's App Home; answers what Slack calls it.
+    ///
+    /// # Errors
+    /// [`SlackError`].
+    pub async fn publish_home(&self, user: &SlackUserId, view: &Value) -> Result<String, SlackError> {
+        let call = json!({ "user_id": user, "view": view });
+        self.write::<_, Shown>(&self.0.patient, "views.publish", &call).await.map(|shown| shown.view.id)
     }
 
     /// Where a socket for inbound messages may be opened, once, with the app-level token.
@@ -390,6 +428,17 @@ impl Default for Quiet {
 struct Posted {
     channel: SlackChannelId,
     ts: String,
+}
+
+/// All that is read of the answer about a view.
+#[derive(Deserialize)]
+struct Shown {
+    view: ShownView,
+}
+
+#[derive(Deserialize)]
+struct ShownView {
+    id: String,
 }
 
 /// An answer of which only `ok: true` counts, which the connector has checked.

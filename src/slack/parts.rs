@@ -6,10 +6,13 @@ use serde_json::Value;
 
 use super::blocks::{bold, bullets, line, mono, preformatted, quote, rich, run};
 use super::cards::CardFacts;
-use super::text::{clean, clean_lines, code, counted, cut, duration, hides_something, mention};
+use chrono::{Datelike, Weekday};
+
+use super::text::{clean, clean_lines, code, counted, cut, duration, hides_something, mention, utc};
+use crate::domain::access_request::AccessRequest;
 use crate::domain::audit::Actor;
 use crate::domain::hashing::canonical_json;
-use crate::domain::policy::{Risk, Uses};
+use crate::domain::policy::{Ceremony, Risk, Uses};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token_request::SubjectKind;
 
@@ -172,7 +175,7 @@ impl<'a> Parts<'a> {
             ],
             None => vec![line(vec![bold("Reason"), run(": none was given")])],
         };
-        if let Some(number) = asked.binding_message.as_deref().map(clean).filter(|number| !number.is_empty()) {
+        if let Some(number) = shown_number(self.facts.request).map(clean).filter(|number| !number.is_empty()) {
             let number = self.short(&number, ID_MAX);
             elements.push(line(vec![
                 bold("Shown to its user"),
@@ -231,6 +234,9 @@ impl<'a> Parts<'a> {
         if !request.server.set_lifetime {
             note("This server cannot be told how long a token lives: it may outlive the time shown here.".to_owned());
         }
+        for unusual in unusual_for_this_client(request) {
+            note(unusual);
+        }
         if !asked.actor.is_empty() {
             note("Somebody else acts for the subject.".to_owned());
         }
@@ -255,6 +261,65 @@ impl<'a> Parts<'a> {
             notes.push(runs);
         }
         (!notes.is_empty()).then(|| rich(vec![line(vec![bold("Worth a second look")]), bullets(notes)]))
+    }
+
+    /// What approvers made of it since it was asked, and what they said.
+    pub fn narrowed(&mut self) -> Option<Value> {
+        let request = self.facts.request;
+        let mut items = Vec::new();
+        for one in request.deciding.narrowed.iter().rev().take(LISTED_MAX) {
+            let mut runs = vec![run(&format!("{}: ", plain_actor(&one.by)))];
+            for (n, scope) in one.removed.iter().take(LISTED_MAX).enumerate() {
+                runs.push(run(if n == 0 { "took out " } else { ", " }));
+                runs.push(mono(&self.short(scope.as_str(), ADDRESS_MAX)));
+            }
+            if one.removed.len() > LISTED_MAX {
+                runs.push(run(&format!(" and {}", counted(one.removed.len() - LISTED_MAX, "more scope"))));
+                self.cut = true;
+            }
+            let next = request.deciding.narrowed.iter().find(|later| later.version > one.version);
+            let after = next.map_or(request.duration, |next| next.duration_before);
+            if after < one.duration_before {
+                let and = if one.removed.is_empty() { "" } else { "; " };
+                let (before, after) = (duration(one.duration_before), duration(after));
+                runs.push(run(&format!("{and}made it {after} instead of {before}")));
+            }
+            if let Some(note) = &one.note {
+                runs.push(run(&format!(" (“{}”)", self.short(&clean(note), REASON_MAX))));
+            }
+            items.push(runs);
+        }
+        let suggested = &request.deciding.suggested;
+        if !suggested.is_empty() {
+            let mut runs = vec![run("Could be asked for instead: ")];
+            for scope in suggested.iter().take(LISTED_MAX) {
+                runs.extend([mono(&self.short(scope.as_str(), ADDRESS_MAX)), run(" ")]);
+            }
+            self.cut |= suggested.len() > LISTED_MAX;
+            items.push(runs);
+        }
+        (!items.is_empty()).then(|| rich(vec![line(vec![bold("Less than was asked")]), bullets(items)]))
+    }
+
+    /// What those said who approved, each under their name.
+    pub fn notes(&mut self) -> Option<Value> {
+        let request = self.facts.request;
+        let narrowing = |place| request.deciding.narrowed.iter().any(|one| one.version == place);
+        let said: Vec<(String, String)> = request
+            .votes
+            .iter()
+            .filter(|vote| !narrowing(vote.shown_version))
+            .filter_map(|vote| Some((vote.voter.principal.to_string(), vote.note.clone()?)))
+            .take(LISTED_MAX)
+            .collect();
+        let items: Vec<Vec<Value>> = said
+            .iter()
+            .map(|(who, note)| {
+                let (who, note) = (self.short(&clean(who), ID_MAX), self.short(&clean(note), REASON_MAX));
+                vec![run(&format!("{who}: “{note}”"))]
+            })
+            .collect();
+        (!items.is_empty()).then(|| rich(vec![line(vec![bold("Notes of those who approved")]), bullets(items)]))
     }
 
     /// Every name on the card that somebody outside of this service chose.
@@ -283,6 +348,68 @@ impl<'a> Parts<'a> {
             Risk::High | Risk::Critical => true,
             Risk::Low | Risk::Medium => false,
         })
+    }
+}
+
+/// What the client says that it shows its user. Where approvers must type it, nobody may read it in Slack.
+pub(super) fn shown_number(request: &AccessRequest) -> Option<&str> {
+    match request.question.ceremony {
+        Ceremony::Match => None,
+        Ceremony::Click | Ceremony::Confirm | Ceremony::StepUp => request.asked.binding_message.as_deref(),
+    }
+}
+
+/// How the request differs from what this client had for this subject before.
+fn unusual_for_this_client(request: &AccessRequest) -> Vec<String> {
+    let history = &request.deciding.history;
+    let shown = &request.question.terms.scopes;
+    let mut all = Vec::new();
+    if !history.known {
+        return all;
+    }
+    let listed = |scopes: &[&Scope]| {
+        let names: Vec<String> = scopes.iter().take(LISTED_MAX).map(|scope| cut(scope.as_str(), ID_MAX).0).collect();
+        let more = scopes.len() - names.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", names.join(", "))
+    };
+    let new: Vec<&Scope> = shown.iter().filter(|scope| history.new.contains(scope)).collect();
+    match (&history.last, new.len()) {
+        (None, n) if n == shown.len() && n > 0 => {
+            all.push("First time: this client never had any of this for this subject.".to_owned());
+        }
+        (_, n) if n > 0 => {
+            all.push(format!("First time for {}: this client never had that for this subject.", listed(&new)))
+        }
+        (_, _) => {}
+    }
+    if let Some(last) = &history.last {
+        let wider: Vec<&Scope> =
+            shown.iter().filter(|scope| !last.scopes.contains(scope) && !history.new.contains(scope)).collect();
+        if !wider.is_empty() {
+            all.push(format!("Wider than its last grant ({}): adds {}.", utc(last.at), listed(&wider)));
+        }
+        if request.duration > last.duration {
+            let (now, then) = (duration(request.duration), duration(last.duration));
+            all.push(format!("Longer than its last grant ({}): {now} instead of {then}.", utc(last.at)));
+        }
+    }
+    match request.opened_at.weekday() {
+        Weekday::Sat | Weekday::Sun => all.push("Asked at a weekend (UTC).".to_owned()),
+        Weekday::Mon | Weekday::Tue | Weekday::Wed | Weekday::Thu | Weekday::Fri => {}
+    }
+    all
+}
+
+/// Who did something, where nothing is formatted.
+fn plain_actor(actor: &Actor) -> String {
+    match actor {
+        Actor::Person(_, Some(principal)) => cut(&clean(principal.as_str()), ID_MAX).0,
+        Actor::Person(user, None) => user.to_string(),
+        Actor::Operator(name) => format!("the operator {}", cut(&clean(name), ID_MAX).0),
+        Actor::Hook(name) => format!("hook {name}"),
+        Actor::Time => "time".to_owned(),
+        Actor::Service => "Countersign".to_owned(),
     }
 }
 

@@ -61,6 +61,8 @@ struct Known {
     standing: Learnt<Standing>,
     /// Whether it was also asked who holds the address.
     address_checked: bool,
+    /// How far the person's clock is from UTC, in seconds.
+    offset: i32,
 }
 
 /// One user group. Whoever holds `asking` is asking Slack for it; others wait and share the answer.
@@ -113,8 +115,9 @@ impl People {
         }
         let late = || SlackError::Temporary("Slack took too long".to_owned());
         let asking = tokio::time::timeout(self.0.slack.deadlines().interactive, self.ask_about(user, address_maps));
-        let standing = asking.await.unwrap_or_else(|_| Err(late())).map_err(Unavailable)?;
-        let known = Known { standing: Learnt { what: standing.clone(), at: now }, address_checked: address_maps };
+        let (standing, offset) = asking.await.unwrap_or_else(|_| Err(late())).map_err(Unavailable)?;
+        let standing_now = Learnt { what: standing.clone(), at: now };
+        let known = Known { standing: standing_now, address_checked: address_maps, offset };
         let mut accounts = lock(&self.0.accounts);
         if accounts.len() >= KEPT_MAX {
             accounts.retain(|_, known| now - known.standing.at <= KEPT);
@@ -147,14 +150,63 @@ impl People {
             // Somebody asked while we waited: their answer is ours, for better or worse.
             return meanwhile.shared(user, now);
         }
+        Ok((self.ask_for(group, &entry, now).await?.contains(user), now))
+    }
+
+    /// Everybody in a user group, from what was learnt at most 60 s ago.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when Slack cannot be asked, or does not know the group.
+    pub async fn members(
+        &self,
+        group: &SlackGroupId,
+        now: Timestamp,
+    ) -> Result<Arc<BTreeSet<SlackUserId>>, Unavailable> {
+        let entry = Arc::clone(lock(&self.0.groups).entry(group.clone()).or_default());
+        let fresh = |list: &GroupList| {
+            list.members.as_ref().filter(|members| members.is_fresh(now)).map(|members| Arc::clone(&members.what))
+        };
+        if let Some(members) = fresh(&lock(&entry.list)) {
+            return Ok(members);
+        }
+        let _turn = entry.asking.lock().await;
+        if let Some(members) = fresh(&lock(&entry.list)) {
+            return Ok(members);
+        }
+        self.ask_for(group, &entry, now).await
+    }
+
+    /// Asks Slack for a group. Whoever calls holds the group's turn.
+    async fn ask_for(
+        &self,
+        group: &SlackGroupId,
+        entry: &Group,
+        now: Timestamp,
+    ) -> Result<Arc<BTreeSet<SlackUserId>>, Unavailable> {
         let answer = self.0.slack.group_members(group).await;
         let mut list = lock(&entry.list);
         list.calls += 1;
         list.asked = Some((now, answer.as_ref().map(|_| ()).map_err(Clone::clone)));
-        let members = answer.map_err(Unavailable)?;
-        let is_in = members.contains(user);
-        list.members = Some(Learnt { what: Arc::new(members), at: now });
-        Ok((is_in, now))
+        let members = Arc::new(answer.map_err(Unavailable)?);
+        list.members = Some(Learnt { what: Arc::clone(&members), at: now });
+        Ok(members)
+    }
+
+    /// Forgets what was learnt about an account: Slack says that it changed.
+    pub fn forget(&self, user: &SlackUserId) {
+        lock(&self.0.accounts).remove(user);
+    }
+
+    /// How far somebody's clock is from UTC, in seconds, as far as it is remembered.
+    pub fn offset_of(&self, user: &SlackUserId) -> i32 {
+        lock(&self.0.accounts).get(user).map_or(0, |known| known.offset)
+    }
+
+    /// The members of a user group as they were last learnt, however long ago. For telling, never for deciding.
+    pub fn members_as_learnt(&self, group: &SlackGroupId) -> Option<Arc<BTreeSet<SlackUserId>>> {
+        let entry = lock(&self.0.groups).get(group).cloned()?;
+        let list = lock(&entry.list);
+        list.members.as_ref().map(|members| Arc::clone(&members.what))
     }
 
     /// What is remembered of an account and was learnt at or after `since`. Does not call Slack: this is what
@@ -171,7 +223,7 @@ impl People {
         list.members.as_ref().filter(|members| members.at >= since).map(|members| members.what.contains(user))
     }
 
-    async fn ask_about(&self, user: &SlackUserId, address_maps: bool) -> Result<Standing, SlackError> {
+    async fn ask_about(&self, user: &SlackUserId, address_maps: bool) -> Result<(Standing, i32), SlackError> {
         let account = self.0.slack.user(user).await?;
         if account.id.as_deref() != Some(user.as_str()) {
             return Err(SlackError::Temporary("the answer is about another account".to_owned()));
@@ -183,7 +235,7 @@ impl People {
             }
             Some(_) | None => false,
         };
-        Ok(standing_of(&account, email, sole))
+        Ok((standing_of(&account, email, sole), account.tz_offset.unwrap_or(0)))
     }
 }
 

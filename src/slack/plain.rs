@@ -37,8 +37,10 @@ pub fn card(facts: &CardFacts<'_>, card: &Message) -> Message {
     }
     let buttons = card.blocks.iter().filter(|block| block["type"] == "actions");
     blocks.extend(buttons.cloned().map(|mut block| {
-        for element in block["elements"].as_array_mut().into_iter().flatten() {
-            bare(element);
+        if let Some(elements) = block["elements"].as_array_mut() {
+            // A menu holds nothing that decides.
+            elements.retain(|element| element["type"] == "button");
+            elements.iter_mut().for_each(bare);
         }
         block["block_id"] = json!("plain_act");
         block

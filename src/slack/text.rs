@@ -128,8 +128,8 @@ pub fn counted(count: usize, name: &str) -> String {
     if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
 }
 
-/// Words of ours that a caller composed, as mrkdwn: mentions of accounts and user groups and dates stay, any other
-/// `<…>` (broadcasts, links) becomes text.
+/// Words of ours that a caller composed, as mrkdwn: mentions of accounts, user groups and channels and dates stay, any
+/// other `<…>` (broadcasts, links) becomes text.
 pub fn inert(words: &str) -> String {
     let words = clean_lines(words);
     let mut out = String::with_capacity(words.len());
@@ -168,8 +168,12 @@ fn token(text: &str) -> Option<&str> {
     };
     let known = if let Some(user) = inside.strip_prefix('@') {
         id(user, "UW")
+    } else if let Some(channel) = inside.strip_prefix('#') {
+        id(channel, "CG")
     } else if let Some(group) = inside.strip_prefix("!subteam^") {
         id(group, "S")
+    } else if let Some(channel) = inside.strip_prefix('#') {
+        id(channel, "CG")
     } else if let Some(date) = inside.strip_prefix("!date^") {
         // A third `^` would make it a link.
         let seconds = date.split('^').next().unwrap_or_default();
@@ -206,13 +210,14 @@ mod tests {
 
     #[test]
     fn only_mentions_and_dates_get_through_the_words_of_a_caller() {
-        let mine = "Only <!subteam^S0PAYLEADS> and <@U0BOB> by <!date^1795460900^{time}|19:08 UTC>, &lt;x&gt; R&amp;D";
+        let mine = "Only <!subteam^S0PAYLEADS> and <@U0BOB> in <#C0PAY> by <!date^1795460900^{time}|19:08 UTC>, &lt;x&gt; R&amp;D";
         assert_eq!(inert(mine), mine);
         for theirs in [
             "<!channel>",
             "<!here|here>",
             "<https://evil|https://good>",
-            "<#C0X>",
+            "<#C0PAY|general>",
+            "<#c0pay>",
             "<@u0bob>",
             "<!date^1^x^https://evil|y>",
         ] {

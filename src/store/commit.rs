@@ -9,6 +9,7 @@ use crate::domain::access_request::{AccessRequest, Cooldown, MessageRef, Vote};
 use crate::domain::audit::AuditEntry;
 use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
+use crate::domain::identity::Principal;
 use crate::domain::ids::RequestId;
 use crate::domain::review::Review;
 
@@ -28,6 +29,8 @@ pub struct Commit {
     pub request: Option<Change<AccessRequest>>,
     /// The vote that was added to it.
     pub vote: Option<Vote>,
+    /// The place of a vote of it that was taken back.
+    pub taken_back: Option<u32>,
     /// The grant.
     pub grant: Option<Change<Grant>>,
     /// What is refused from now on.
@@ -178,6 +181,14 @@ fn write_states(script: &mut Script, commit: &Commit, now: Timestamp) -> Result<
     if let (Some(vote), Some(Change::New(request) | Change::Replace(request))) = (&commit.vote, &commit.request) {
         insert_vote(script, &request.id, vote)?;
     }
+    if let (Some(place), Some(Change::New(request) | Change::Replace(request))) = (commit.taken_back, &commit.request) {
+        script
+            .run("INSERT INTO votes_taken_back (request_id, place, at) VALUES (?, ?, ?)")
+            .bind(request.id.as_str())
+            .bind(i64::from(place))
+            .bind(now.timestamp_millis())
+            .is_first_or(conflict());
+    }
     match &commit.grant {
         None => {}
         Some(Change::New(grant)) => insert_grant(script, grant)?,
@@ -253,20 +264,24 @@ fn insert_request(script: &mut Script, request: &AccessRequest) -> Result<(), St
     script
         .run(
             "INSERT INTO access_requests (id, hook, client, subject_kind, subject, pending_key, state, shown_version,
-               opened_at, decide_by, due_at, version, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+               opened_at, decide_by, due_at, version, body, asker, email, covers)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
         )
         .bind(request.id.as_str())
         .bind(request.asked.hook.as_str())
         .bind(request.asked.client.id.as_str())
         .bind(request.asked.subject.kind.as_str())
         .bind(request.asked.subject.id.as_str())
-        .bind(request.asked.pending_key().0)
+        .bind(request.pending_key().0)
         .bind(rows::request_state(request))
         .bind(i64::from(request.shown_version))
         .bind(request.opened_at.timestamp_millis())
         .bind(request.decide_by.timestamp_millis())
         .bind(request.due_at().map(|at| at.timestamp_millis()))
         .bind(body_of(request)?)
+        .bind(request.origin.asker().map(|asker| asker.principal.to_string()))
+        .bind(request.asked.subject.email.as_deref().map(|email| Principal::new(email).to_string()))
+        .bind(request.covers_key().map(|key| key.0))
         // The same is pending already.
         .is_first_or(conflict());
     Ok(())
@@ -290,8 +305,9 @@ fn replace_request(script: &mut Script, request: &AccessRequest) -> Result<(), S
 
 fn insert_vote(script: &mut Script, request: &RequestId, vote: &Vote) -> Result<(), StoreError> {
     script
-        .run("INSERT INTO votes (request_id, principal, slack_user, at, body) VALUES (?, ?, ?, ?, ?)")
+        .run("INSERT INTO votes (request_id, place, principal, slack_user, at, body) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(request.as_str())
+        .bind(i64::from(vote.place))
         .bind(vote.voter.principal.as_str())
         .bind(vote.voter.slack.as_str())
         .bind(vote.at.timestamp_millis())
@@ -304,8 +320,8 @@ fn insert_grant(script: &mut Script, grant: &Grant) -> Result<(), StoreError> {
     script
         .run(
             "INSERT INTO grants (id, request_id, hook, client, subject_kind, subject, coverage, scopes, granted_at,
-               expires_at, collect_by, max_uses, state, due_at, version, body)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+               expires_at, collect_by, max_uses, state, due_at, version, body, open, warn_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
         )
         .bind(grant.id.as_str())
         .bind(grant.request().map(RequestId::as_str))
@@ -322,6 +338,8 @@ fn insert_grant(script: &mut Script, grant: &Grant) -> Result<(), StoreError> {
         .bind(rows::grant_state(grant))
         .bind(grant.due_at().map(|at| at.timestamp_millis()))
         .bind(rows::json(grant)?)
+        .bind(grant.open.is_some())
+        .bind(grant.warn_at.map(|at| at.timestamp_millis()))
         .is_first_or(conflict());
     Ok(())
 }
@@ -330,12 +348,15 @@ fn replace_grant(script: &mut Script, grant: &Grant) -> Result<(), StoreError> {
     let state = rows::grant_state(grant);
     script
         .run(
-            "UPDATE grants SET state = ?, due_at = ?, body = ?, version = version + 1 WHERE id = ? AND version = ?
-               AND (used = ? OR ? = 'revoked')",
+            "UPDATE grants SET state = ?, due_at = ?, body = ?, coverage = ?, open = ?, warn_at = ?, version = version + 1
+             WHERE id = ? AND version = ? AND (used = ? OR ? = 'revoked')",
         )
         .bind(state)
         .bind(grant.due_at().map(|at| at.timestamp_millis()))
         .bind(rows::json(grant)?)
+        .bind(grant.coverage.0.as_str())
+        .bind(grant.open.is_some())
+        .bind(grant.warn_at.map(|at| at.timestamp_millis()))
         .bind(grant.id.as_str())
         .bind(grant.version)
         .bind(i64::from(grant.used))

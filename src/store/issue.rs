@@ -241,7 +241,7 @@ fn save(
     script
         .run(
             "UPDATE grants SET used = v.used, last_use_at = v.last_use_at, last_use_fingerprint = v.fingerprint,
-                    last_token_expires_at = v.token, due_at = expires_at
+                    last_token_expires_at = v.token, due_at = coalesce(warn_at, expires_at)
              FROM (SELECT value ->> 0 AS id, value ->> 1 AS used, value ->> 2 AS last_use_at,
                           value ->> 3 AS fingerprint, value ->> 4 AS token FROM json_each(?)) AS v
              WHERE grants.id = v.id",

@@ -12,7 +12,7 @@ use super::script::Script;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{RequestId, SlackUserId};
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,27 @@ pub enum Delivery {
         /// When.
         at: Timestamp,
     },
+    /// Tell the requester what an approver says.
+    PassOn {
+        /// Who says it.
+        from: SlackUserId,
+        /// What.
+        text: String,
+    },
+    /// Tell an approver that another one hands the request over.
+    TellApprover {
+        /// Whom.
+        to: SlackUserId,
+        /// Who hands it over.
+        from: SlackUserId,
+    },
+    /// Whoever has opened App Home and is concerned gets it drawn anew.
+    RefreshHomes,
+    /// Draw somebody's App Home anew.
+    PublishHome {
+        /// Whose.
+        user: SlackUserId,
+    },
 }
 
 /// What kind of call to Slack a delivery is: each has budgets of its own there.
@@ -95,7 +116,7 @@ pub enum Class {
     Edit,
     /// A reply in a thread.
     Note,
-    /// A message to one person.
+    /// A message to one person, or their App Home.
     Direct,
 }
 
@@ -132,7 +153,12 @@ impl Delivery {
             | Self::ReviewNote { channel }
             | Self::TellThread { channel, .. } => channel,
             Self::TellReviewer { user, .. } => user,
-            Self::TellRequester | Self::FindPeople | Self::TellReviewers { .. } => request.as_str(),
+            Self::TellRequester | Self::FindPeople | Self::PassOn { .. } | Self::TellReviewers { .. } => {
+                request.as_str()
+            }
+            Self::TellApprover { to, .. } => to.as_str(),
+            Self::RefreshHomes => "homes",
+            Self::PublishHome { user } => user.as_str(),
         }
     }
 
@@ -144,9 +170,14 @@ impl Delivery {
             Self::Remind { .. } | Self::ReviewNote { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => {
                 Class::Note
             }
-            Self::TellRequester | Self::FindPeople | Self::TellReviewers { .. } | Self::TellReviewer { .. } => {
-                Class::Direct
-            }
+            Self::TellRequester
+            | Self::FindPeople
+            | Self::PassOn { .. }
+            | Self::TellApprover { .. }
+            | Self::RefreshHomes
+            | Self::PublishHome { .. }
+            | Self::TellReviewers { .. }
+            | Self::TellReviewer { .. } => Class::Direct,
         }
     }
 
@@ -162,6 +193,10 @@ impl Delivery {
             | Self::RefreshCards { .. }
             | Self::TellRequester
             | Self::FindPeople
+            | Self::PassOn { .. }
+            | Self::TellApprover { .. }
+            | Self::RefreshHomes
+            | Self::PublishHome { .. }
             | Self::Remind { .. }
             | Self::NoteInThread { .. }
             | Self::TellThread { .. } => false,

@@ -37,12 +37,24 @@ pub struct Standing {
     pub cause: String,
 }
 
+/// The votes of the access request `r` that were not taken back, as JSON.
+macro_rules! standing_votes {
+    () => {
+        concat!(
+            "(SELECT json_group_array(json_set(v.body, '$.place', v.place)) FROM votes AS v WHERE v.request_id = r.id ",
+            "AND NOT EXISTS (SELECT 1 FROM votes_taken_back AS t WHERE t.request_id = v.request_id ",
+            "AND t.place = v.place))"
+        )
+    };
+}
+
 /// A query for access requests with their votes.
 macro_rules! select_request {
     ($rest:literal) => {
         concat!(
-            "SELECT r.id, r.state, r.version, r.body, (SELECT json_group_array(json(v.body)) FROM votes AS v ",
-            "WHERE v.request_id = r.id) AS votes FROM access_requests AS r ",
+            "SELECT r.id, r.state, r.version, r.body, ",
+            standing_votes!(),
+            " AS votes FROM access_requests AS r ",
             $rest
         )
     };
@@ -221,8 +233,9 @@ impl Store {
     /// When the database does not answer, or a row cannot be right.
     pub async fn clicked_hash(&self, hash: &str) -> Result<Option<(Button, AccessRequest)>, StoreError> {
         let found = sqlx::query(concat!(
-            "SELECT r.id, r.state, r.version, r.body, (SELECT json_group_array(json(v.body)) FROM votes AS v ",
-            "WHERE v.request_id = r.id) AS votes, b.shown_version, b.channel, b.ts ",
+            "SELECT r.id, r.state, r.version, r.body, ",
+            standing_votes!(),
+            " AS votes, b.shown_version, b.channel, b.ts ",
             "FROM buttons AS b JOIN access_requests AS r ON r.id = b.request_id WHERE b.value_hash = $1"
         ))
         .bind(hash)

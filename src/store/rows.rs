@@ -42,7 +42,7 @@ pub(super) fn request(row: &SqliteRow) -> Result<AccessRequest, StoreError> {
     let votes: Option<String> = row.try_get("votes")?;
     let votes: Vec<Vote> = parse("votes", &id, votes.as_deref().unwrap_or("[]"))?;
     request.votes = votes;
-    request.votes.sort_by_key(|vote| vote.at);
+    request.votes.sort_by_key(|vote| vote.place);
     let state: String = row.try_get("state")?;
     if request.id.as_str() != id || request_state(&request) != state {
         return Err(StoreError::inconsistent("access_requests", &id, &"its columns and its body disagree"));

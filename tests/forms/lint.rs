@@ -77,8 +77,8 @@ fn has_words(text: &str) -> bool {
     !emoji_only && text.chars().any(char::is_alphanumeric)
 }
 
-/// Whether `<token>` in mrkdwn is one that we write: a mention of an account or a user group, or a date whose fallback
-/// names its time zone. In the tests, the ids of strangers' markup say EVIL.
+/// Whether `<token>` in mrkdwn is one that we write: a mention of an account, a user group or a channel, or a date whose
+/// fallback names its time zone. In the tests, the ids of strangers' markup say EVIL.
 fn is_ours(token: &str) -> bool {
     let id = |id: &str, first: &[char]| {
         id.starts_with(first)
@@ -88,8 +88,14 @@ fn is_ours(token: &str) -> bool {
     if let Some(user) = token.strip_prefix('@') {
         return id(user, &['U', 'W']);
     }
+    if let Some(channel) = token.strip_prefix('#') {
+        return id(channel, &['C', 'G']);
+    }
     if let Some(group) = token.strip_prefix("!subteam^") {
         return id(group, &['S']);
+    }
+    if let Some(channel) = token.strip_prefix('#') {
+        return id(channel, &['C', 'G']);
     }
     token.strip_prefix("!date^").is_some_and(|date| date.matches('^').count() == 1 && date.ends_with(" UTC"))
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU8;
 use chrono::DateTime;
 use countersign::clock::Timestamp;
 use countersign::domain::access_request::{
-    AccessRequest, Ballot, Choice, Event, MessageRef, Proof, ServerAbilities, StepUp,
+    AccessRequest, Ballot, Choice, Event, Filled, MessageRef, Proof, ServerAbilities, StepUp, Turn,
 };
 use countersign::domain::audit::Actor;
 use countersign::domain::grant::Grant;
@@ -212,17 +212,26 @@ fn requirement(n: usize, count: u8, scopes: &ScopeSet) -> Requirement {
     Requirement { approvers, count: NonZeroU8::new(count).expect("not 0"), scopes: scopes.clone() }
 }
 
+fn voter(person: usize, requirement: usize) -> Voter {
+    Voter {
+        slack: user(&format!("U0PERSON{person}")),
+        principal: Principal::new(&format!("person {person} of ours")),
+        possible: BTreeSet::new(),
+        member_of: [set(requirement)].into(),
+        groups: BTreeSet::new(),
+        learnt_at: at(0),
+    }
+}
+
 fn ballot(person: usize, requirement: usize, choice: Choice, ceremony: Ceremony) -> Event {
-    let id = format!("U0PERSON{person}");
+    filled(person, requirement, choice, Filled::default(), ceremony)
+}
+
+fn filled(person: usize, requirement: usize, choice: Choice, filled: Filled, ceremony: Ceremony) -> Event {
     Event::Voted(Box::new(Ballot {
-        voter: Voter {
-            slack: user(&id),
-            principal: Principal::new(&format!("person {person} of ours")),
-            possible: BTreeSet::new(),
-            member_of: [set(requirement)].into(),
-            groups: BTreeSet::new(),
-            learnt_at: at(0),
-        },
+        voter: voter(person, requirement),
+        filled,
+        cooldown: 600,
         choice,
         proof: proof(ceremony),
         shown_version: 1,
@@ -265,7 +274,26 @@ pub fn every_state(asked: &TokenRequest, frame: &Frame) -> Vec<Scene> {
             add(if person == 0 { "one vote" } else { "two votes" }, &request, None, 10);
         }
     }
-    let deny = Choice::Deny { reason: frame.reason.clone(), cooldown: 600 };
+    let deny = Choice::Deny { reason: frame.reason.clone() };
+    let busy = [
+        Event::Turned(Box::new(voter(0, 0)), Turn::Claim),
+        Event::Turned(Box::new(voter(0, 0)), Turn::HandOver(Box::new(voter(1, 0)))),
+    ];
+    let busy = busy.into_iter().fold(pending.clone(), |one, event| one.apply(event, at(5)).expect("a turn").next);
+    add("in many hands", &busy, None, 5);
+    let less = Filled {
+        keep: ScopeSet::collect(asked.scopes.iter().map(Scope::as_str).take(1))
+            .ok()
+            .filter(|_| frame.server.narrow_scope),
+        duration: frame.server.set_lifetime.then_some(1),
+        note: Some(frame.reason.clone()),
+        ..Filled::default()
+    };
+    if let Ok(step) = busy.apply(filled(0, 0, Choice::Approve, less, frame.ceremony), at(10)) {
+        add("less approved", &step.next, step.grant, 10);
+    }
+    let why = format!("Nobody can: {}", frame.rule);
+    add("nobody can decide", &pending.apply(Event::Undecidable(why), at(1)).expect("an end").next, None, 1);
     add("denied", &pending.apply(ballot(0, 0, deny, frame.ceremony), at(30)).expect("a denial").next, None, 30);
     let by = Actor::Operator(format!("ops {}", frame.rule));
     add("cancelled", &pending.apply(Event::Cancelled { by: by.clone() }, at(30)).expect("an end").next, None, 30);

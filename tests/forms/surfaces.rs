@@ -6,8 +6,11 @@ use countersign::domain::identity::{Principal, Voter};
 use countersign::domain::ids::{GrantId, SetName, SlackUserId};
 use countersign::domain::policy::Reminder;
 use countersign::domain::review::{Review, ReviewState, Verdict};
+use countersign::slack::approving::{Changes, approve_form};
 use countersign::slack::reviews::ReviewFacts;
-use countersign::slack::{Message, cards, forms, notes, plain, reminders, reviews};
+use countersign::slack::{
+    Message, access_form, cards, forms, home, notes, plain, reminders, requester, reviews, talking,
+};
 use serde_json::{Value, json};
 
 use super::scene::Scene;
@@ -60,9 +63,87 @@ pub const SURFACES: &[Surface] = &[
     surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
     surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
     surface("the way to sign in again", |s| view(s.draw(|facts| forms::step_up_view(LINK, facts)))),
+    surface("form for approving less", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Offered, false)))),
+    surface("form for one's own request", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Not, true)))),
+    surface("form for a comment", |s| view(s.draw(|facts| talking::comment_form("opaque", facts)))),
+    surface("form for handing over", |s| view(s.draw(|facts| talking::hand_over_form("opaque", facts)))),
+    surface("comment to the requester", |s| {
+        posted(&s.draw(|facts| cards::passed_on(facts, &somebody(), &s.frame.reason)))
+    }),
+    surface("handed over", |s| posted(&s.draw(|facts| cards::handed_over(facts, &somebody(), &["C0PAY".to_owned()])))),
+    surface("thread: an approval taken back", |s| noted(s, Kind::VoteWithdrawn)),
+    surface("thread: less approved", |s| noted(s, Kind::RequestNarrowed)),
+    surface("thread: a wrong number", |s| noted(s, Kind::NumberWrong)),
+    surface("thread: somebody looks at it", |s| noted(s, Kind::RequestClaimed)),
+    surface("thread: handed over", |s| noted(s, Kind::RequestHandedOver)),
     surface("everything in full", |s| view(s.draw(forms::details_view))),
+    surface("message to the requester, with what can be done", |s| {
+        let value = |name: &str| Some(format!("opaque-{name}"));
+        let controls =
+            requester::Controls { extend: value("extend"), done: value("done"), withdraw: value("withdraw") };
+        posted(&s.draw(|facts| requester::message(facts, &controls, Some("42"), true)))
+    }),
+    surface("form for access", |s| view(access(s).view())),
+    surface("form for access, not ready yet", |_| view(access_form::loading())),
+    surface("form that only says something", |s| view(access_form::words_view("Request sent", &s.approver_words()))),
+    surface("form for more time", |s| {
+        view(access_form::extend_view("opaque", &s.approver_words(), 7_200, &s.frame.reason))
+    }),
+    surface("App Home", |s| view(at_home(s).view())),
+    surface("a button of Home that counts for nothing", |s| view(home::refused_view(&s.approver_words()))),
     surface("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
 ];
+
+/// An approver.
+fn somebody() -> SlackUserId {
+    SlackUserId::parse("U0BOB").expect("a user id")
+}
+
+/// The form for access: all scopes of the access request are offered, and chosen.
+fn access(s: &Scene) -> access_form::Form {
+    let named = |name: &str| access_form::Choice::named(name);
+    let scopes: Vec<_> = s.request.question.terms.scopes.iter().map(|scope| named(scope.as_str())).collect();
+    let client = named(&s.request.asked.client.id);
+    let resource = named(s.frame.resource.as_deref().unwrap_or("https://payments.example.com"));
+    access_form::Form {
+        clients: vec![client.clone()],
+        client: Some(client),
+        resources: vec![resource.clone()],
+        resource: Some(resource),
+        chosen: scopes.clone(),
+        scopes,
+        time: Some(7_200),
+        start: Some(1_795_460_000),
+        reason: s.frame.reason.clone(),
+        who: s.approver_words(),
+    }
+}
+
+/// App Home with more rows than a page takes.
+fn at_home(s: &Scene) -> home::Home {
+    let id = s.request.id.as_str();
+    let button = |n: usize, action: &'static str, text: &'static str, takes_away: bool| home::RowButton {
+        action,
+        text,
+        value: format!("opaque-{n}-{action}"),
+        label: format!("{text} {n} {id}"),
+        confirm: Some(("Are you sure?".to_owned(), "It cannot be undone.".to_owned(), "Yes")),
+        takes_away,
+    };
+    let names: Vec<&str> = s.request.question.terms.scopes.iter().map(|scope| scope.as_str()).collect();
+    let words = home::scopes(names.into_iter());
+    let row = |n: usize| home::Row {
+        words: words.clone(),
+        buttons: vec![button(n, "approve", "Approve", false), button(n, "revoke", "Revoke", true)],
+    };
+    let part = |title: &'static str, rows: std::ops::Range<usize>| home::Part {
+        title,
+        nothing: "Nothing is here.",
+        rows: rows.map(row).collect(),
+    };
+    let parts = vec![part("Waiting for you", 0..50), part("Active grants", 50..60), part("Recent decisions", 0..0)];
+    home::Home { refused: None, parts, page: 1, value: "opaque".to_owned(), now: s.now }
+}
 
 /// The reply in a thread for something that happened.
 fn noted(s: &Scene, what: Kind) -> Option<Value> {

@@ -1,16 +1,24 @@
 //! The story of a token, as an operator could tell it.
 
+mod asking;
 mod asking_again;
 mod breaking_glass;
 mod cooling_down;
 mod deciding;
 mod ending;
+mod home;
+mod less;
+mod living;
+mod nobody;
 mod notifying;
+mod numbers;
 mod observing;
+mod parties;
 mod reloading;
 mod reminding;
 mod standing;
 mod step_up;
+mod together;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -33,7 +41,7 @@ async fn alice_asks_bob_approves_and_her_client_gets_tokens_until_the_time_is_up
     for said in ["Book entries in the ledger", "ledger:write", "ledger-cli", "<!subteam^S0LEADS>", "PAY-7", &request] {
         assert!(card.says.contains(said), "`{said}` is missing: {}", card.says);
     }
-    assert_eq!(card.buttons(), ["approve", "deny"]);
+    assert_eq!(card.buttons(), ["approve", "changes", "deny", "more"]);
     assert!(app.direct("U0ALICE").await[0].contains("is received"));
 
     // Bob approves. The card says so where it stands, and offers to revoke; Alice is told.
@@ -66,7 +74,8 @@ async fn alice_asks_bob_approves_and_her_client_gets_tokens_until_the_time_is_up
     assert!(ended.head().starts_with("Ended") && ended.buttons().is_empty(), "{}", ended.says);
     assert_ne!(app.ask(&alice("ledger:write")).await.pending(), request);
     assert_eq!(app.cards(LEDGER).await.len(), 2);
-    let happened = ["request.opened", "request.approved", "token.issued", "token.issued", "grant.ended"];
+    let happened =
+        ["request.opened", "request.approved", "token.issued", "grant.ending", "token.issued", "grant.ended"];
     assert_eq!(app.happened_to(&request).await, happened);
 }
 

@@ -13,17 +13,25 @@ use super::Timestamp;
 use super::audit::{Actor, AuditEntry, Kind};
 use super::grant::{Grant, after, spoken};
 use super::identity::Voter;
-use super::ids::{GrantId, RequestId, SlackChannelId};
+use super::ids::{GrantId, RequestId, SlackChannelId, SlackUserId};
 use super::policy::{PolicyVersion, Question};
 use super::token_request::TokenRequest;
 
 mod cooldown;
+mod deciding;
+mod desk;
 mod life;
+mod narrow;
+mod origin;
 mod proof;
 mod reminding;
 mod vote;
 
 pub use cooldown::{Cooldown, Denials, audiences};
+pub use deciding::{
+    Claim, Deciding, Earlier, Filled, HandOver, History, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
+};
+pub use origin::{Ahead, Asker, Extension, Origin, speaks_for};
 pub use proof::{Proof, StepUp};
 pub use reminding::Repeats;
 pub use vote::{counts_for, would_meet};
@@ -51,8 +59,17 @@ pub struct AccessRequest {
     pub decide_by: Timestamp,
     /// The votes so far, in order.
     pub votes: Vec<Vote>,
+    /// Approvers whose votes do not count any more, because their account is gone.
+    #[serde(default)]
+    pub struck: BTreeSet<SlackUserId>,
     /// Differing retries that were noted already, as hashes.
     pub noted: BTreeSet<String>,
+    /// What is remembered of the people who decide.
+    #[serde(default)]
+    pub deciding: Deciding,
+    /// How it came about.
+    #[serde(default)]
+    pub origin: Origin,
     /// How many of its reminders were sent.
     #[serde(default)]
     pub reminded: u32,
@@ -156,6 +173,15 @@ pub struct Vote {
     pub message: MessageRef,
     /// The policy at that moment.
     pub policy: PolicyVersion,
+    /// Its place among all votes of the request, those that were taken back included.
+    #[serde(default)]
+    pub place: u32,
+    /// What it was given for.
+    #[serde(default)]
+    pub shown: Option<Shown>,
+    /// Why, in the approver's words, where they gave any.
+    #[serde(default)]
+    pub note: Option<String>,
     /// What showed that it was the approver.
     #[serde(default)]
     pub proof: Proof,
@@ -177,6 +203,10 @@ pub struct Ballot {
     pub voter: Voter,
     /// For what.
     pub choice: Choice,
+    /// What was filled in besides.
+    pub filled: Filled,
+    /// For how many seconds what is refused by it is refused again without asking.
+    pub cooldown: u64,
     /// What shows that it was this person.
     pub proof: Proof,
     /// The version that the clicked button was made for.
@@ -192,14 +222,12 @@ pub struct Ballot {
 /// What the click says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// Yes, as shown.
+    /// Yes, as shown or with less of it.
     Approve,
     /// No.
     Deny {
         /// Why, in the approver's words.
         reason: String,
-        /// For how many seconds what was refused is refused again without asking.
-        cooldown: u64,
     },
 }
 
@@ -208,6 +236,12 @@ pub enum Choice {
 pub enum Event {
     /// An approver clicked.
     Voted(Box<Ballot>),
+    /// An approver takes an approval back.
+    TookBack(Box<Voter>),
+    /// An approver did something that decides nothing.
+    Turned(Box<Voter>, Turn),
+    /// Nobody can decide about it, for this reason.
+    Undecidable(String),
     /// The same token request came again.
     AskedAgain(Box<TokenRequest>),
     /// The same token request came several times more, with nothing new in it.
@@ -219,6 +253,22 @@ pub enum Event {
         /// By whom.
         by: Actor,
     },
+    /// The account of somebody who may have voted is gone.
+    ApproverGone {
+        /// The account.
+        user: SlackUserId,
+    },
+}
+
+/// What an approver does that decides nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// "I'm looking at it."
+    Claim,
+    /// Says something to the requester.
+    Comment(String),
+    /// Asks another approver to decide.
+    HandOver(Box<Voter>),
 }
 
 /// What is to be done outside, as data. The worker renders from the store, so a late or repeated effect shows the truth.
@@ -240,6 +290,20 @@ pub enum Effect {
     NoteInThread {
         /// What.
         text: String,
+    },
+    /// Tell the requester what an approver says to them.
+    PassOn {
+        /// Who says it.
+        from: SlackUserId,
+        /// What.
+        text: String,
+    },
+    /// Tell an approver that another one hands the request over.
+    TellApprover {
+        /// Whom.
+        to: SlackUserId,
+        /// Who hands it over.
+        from: SlackUserId,
     },
 }
 
@@ -276,6 +340,36 @@ pub enum Refusal {
     /// The person's approval is recorded already.
     #[error("your approval is already recorded")]
     AlreadyVoted,
+    /// The person has no approval to take back.
+    #[error("there is no approval of yours")]
+    NotVoted,
+    /// The person is a party to it and must say why they approve all the same.
+    #[error("approving your own request needs a reason")]
+    ReasonNeeded,
+    /// The number that the client shows must be typed.
+    #[error("the number that the client shows must be typed")]
+    NumberNeeded,
+    /// The client shows no number.
+    #[error("the client shows no number")]
+    NoNumber,
+    /// The person typed a wrong number before.
+    #[error("a wrong number was typed before")]
+    Barred,
+    /// It would grant more than what is shown, or something else.
+    #[error("an approver can only take away")]
+    Widens,
+    /// Nothing is left that needs anybody's approval.
+    #[error("nothing would be left to approve")]
+    NothingLeft,
+    /// What is left needs other people than this one.
+    #[error("what is left is not for you to approve")]
+    NotYoursToLeave,
+    /// The server decides by itself how long its tokens live.
+    #[error("this server cannot be given a shorter time")]
+    CannotShorten,
+    /// Whoever it is handed over to may not decide.
+    #[error("only another approver can take it over")]
+    CannotTakeOver,
     /// The approval came without what the rule's ceremony demands.
     #[error("this request needs a stronger ceremony than that")]
     CeremonyMissing,
@@ -298,6 +392,7 @@ impl AccessRequest {
         let decide_by = after(now, question.decide_within);
         let hook = Actor::Hook(asked.hook.clone());
         let (votes, noted, state) = (Vec::new(), BTreeSet::new(), State::Pending);
+        let deciding = Deciding::default();
         let (shown_version, version, opened_at) = (1, 0, now);
         let next = Self {
             id,
@@ -310,7 +405,10 @@ impl AccessRequest {
             opened_at,
             decide_by,
             votes,
+            struck: BTreeSet::new(),
             noted,
+            deciding,
+            origin: Origin::Hook,
             reminded: 0,
             repeats: None,
             state,
@@ -355,7 +453,14 @@ impl AccessRequest {
             Event::Repeated(more) => self.repeat(&more, now),
             Event::Cancelled { by } => Ok(self.cancel(by, now)),
             Event::AskedAgain(asked) => self.ask_again(&asked, now),
-            Event::Voted(ballot) => self.vote(*ballot, now),
+            Event::Voted(ballot) => self.vote(*ballot, now).map(|mut step| {
+                step.cooldowns = self.at_each_hook(step.cooldowns);
+                step
+            }),
+            Event::TookBack(voter) => self.take_back(&voter, now),
+            Event::Turned(voter, turn) => self.turn(&voter, turn, now),
+            Event::Undecidable(why) => Ok(self.undecidable(why, now)),
+            Event::ApproverGone { user } => self.strike(&user, now).ok_or(Refusal::Nothing),
         }
     }
 

@@ -349,6 +349,11 @@ fn is_boolean_in(
     }
 }
 
+/// What expressions are tried on when a policy is loaded.
+pub(super) fn sample_requests() -> Vec<TokenRequest> {
+    samples().into_iter().map(|(sample, _)| sample).collect()
+}
+
 fn samples() -> Vec<(TokenRequest, bool)> {
     let everything = json!({
         "hook": "sample", "grant_type": "client_credentials", "client": {"id": "sample", "name": "Sample"},

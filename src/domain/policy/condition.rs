@@ -81,7 +81,7 @@ impl Condition {
         Ok(condition)
     }
 
-    /// Compiles a part of a condition that was compiled before; it may be of any type.
+    /// Compiles an expression of any type.
     pub(super) fn part(source: &str) -> Result<Self, ConditionError> {
         let program = ENVIRONMENT.compile(source).map_err(|errors| ConditionError(not_cel(&errors)))?;
         let mut expression = program.expression().clone();

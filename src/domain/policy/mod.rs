@@ -24,6 +24,9 @@ mod guard;
 mod judge;
 mod lint;
 mod observe;
+mod owners;
+mod partial;
+mod rejudge;
 mod rules;
 mod spelling;
 mod sum;
@@ -37,6 +40,8 @@ pub use explain::{Explained, Passed, Seen};
 pub use glass::{BreakGlass, Glass};
 pub use lint::{Finding, Weight};
 pub use observe::{Observation, Observed, ObservedScope, Would};
+pub use owners::Owners;
+pub use rejudge::Stricter;
 pub use rules::Rules;
 
 /// A policy, as one file says it. Immutable: a reload makes a new one.
@@ -138,6 +143,8 @@ pub struct Resource {
     pub clients: Vec<String>,
     /// The hooks where a grant asked for ahead may be collected.
     pub hooks: Vec<HookName>,
+    /// Who owns its clients: they do not decide about what those ask for.
+    pub owners: Owners,
     /// Its scopes.
     pub scopes: BTreeMap<Scope, ScopeText>,
 }

@@ -11,6 +11,9 @@ use crate::domain::ids::{SetName, SlackChannelId};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token_request::TokenRequest;
 
+/// What is said where approvers must type a number and there is none.
+const NO_NUMBER: &str = "Approvers must type the number that the client shows its user, and this call names none: send it as binding_message.";
+
 /// An *ask* with the scope and the rule it comes from.
 struct Asking<'a> {
     scope: Scope,
@@ -149,7 +152,12 @@ impl Policy {
                 format!("{scope} is critical and needs two people or a stronger ceremony; its rule asks for less.")
             })
         };
-        let says = one.ask.unenforced.clone().or_else(critical).or_else(|| missing_reason(asked, one))?;
+        let numberless = || {
+            let needs = one.ask.ceremony == Ceremony::Match && !asked.shows_a_number();
+            needs.then(|| NO_NUMBER.to_owned())
+        };
+        let says = one.ask.unenforced.clone().or_else(critical).or_else(numberless);
+        let says = says.or_else(|| missing_reason(asked, one))?;
         Some(Refused { rule: Some(one.rule.clone()), says })
     }
 

@@ -283,6 +283,7 @@ fn with_till(mut policy: Policy) -> Policy {
         name: name.to_owned(),
         clients: Vec::new(),
         hooks: Vec::new(),
+        owners: Owners::default(),
         scopes,
     };
     policy.resources = vec![
@@ -324,5 +325,8 @@ fn what_is_critical_needs_two_people_or_a_stronger_ceremony() {
     assert!(weak.not_now.unwrap().says.contains("two people or a stronger ceremony"));
     assert_eq!(question(ruling(&rules(asks(ask(&["leads"], 2))), &asked("open"), true)).not_now, None);
     let strong = Ask { ceremony: Ceremony::Match, ..ask(&["leads"], 1) };
-    assert_eq!(question(ruling(&rules(asks(strong)), &asked("open"), true)).not_now, None);
+    assert_eq!(
+        question(ruling(&rules(asks(strong)), &asked_with("open", &json!({"binding_message": "7"})), true)).not_now,
+        None
+    );
 }

@@ -76,7 +76,7 @@ fn a_grant_comes_from_enough_distinct_people(
         let (request, asked) = (&shell.requests[n], &model.asked[n]);
         let says_so = matches!(&request.state, State::Approved { grant: of, .. } if *of == grant.id);
         must!(says_so, "invariant 1: the request of {grant:?} is {:?}", request.state);
-        must!(!asked.plan.requirements.is_empty(), "invariant 1: nobody had to agree to {grant:?}");
+        must!(!asked.needs.is_empty(), "invariant 1: nobody had to agree to {grant:?}");
         let sure = |who: &str| CAST.iter().position(|account| account.slack == who).unwrap();
         let deciders: Vec<usize> = grant.deciders.iter().map(|voter| sure(voter.slack.as_str())).collect();
         for (at, who) in deciders.iter().enumerate() {
@@ -87,9 +87,15 @@ fn a_grant_comes_from_enough_distinct_people(
         let counting = asked.counting();
         let told: Vec<usize> = counting.iter().map(|one| one.who).collect();
         must!(told == deciders, "invariant 1: {deciders:?} are said to have decided, not {told:?}");
-        let enough = people::enough(&asked.plan.requirements, &counting, asked.plan.shared);
-        must!(enough, "invariant 1: {:?} are not enough for {:?}", counting, asked.plan.requirements);
-        tally_approval(asked.plan.requirements.as_slice(), &counting, asked.plan.shared, tally);
+        let enough = people::enough(&asked.wanted(), &counting, asked.plan.shared);
+        must!(enough, "invariant 1: {:?} are not enough for {:?}", counting, asked.needs);
+        tally_approval(&asked.wanted(), &counting, asked.plan.shared, tally);
+        if asked.removed != 0 {
+            *tally.entry("approved with less").or_default() += 1;
+        }
+        if asked.needs.len() < asked.plan.requirements.len() {
+            *tally.entry("a requirement fell away").or_default() += 1;
+        }
     }
     let approved = shell.requests.iter().filter(|request| matches!(request.state, State::Approved { .. })).count();
     let of_requests = shell.grants.iter().filter(|grant| grant.request().is_some()).count();
@@ -168,15 +174,19 @@ fn votes_bind_to_what_was_shown(before: &Before, shell: &Shell, model: &Model) -
         }
         let (click, n) = (shell.last_click.unwrap(), done.request.unwrap());
         let shown = model.asked[n].shown_version;
-        must!(click.shown == shown, "invariant 3: a click for version {} counted for {shown}", click.shown);
+        // A yes to less is given on the card of before, and makes what it says the next version.
+        let narrows = u32::from(!done.audit.detail["removed_now"].is_null());
+        must!(click.shown + narrows == shown, "invariant 3: a click for version {} counted for {shown}", click.shown);
         must!(done.audit.detail["shown_version"] == shown, "invariant 3: the entry names no version: {:?}", done.audit);
         if let Some(grant) = done.grant {
-            let fresh = |slack: &str| {
-                let votes = shell.requests[n].votes.iter();
-                votes.filter(|vote| vote.shown_version == shown).any(|vote| vote.voter.slack.as_str() == slack)
+            let (granted, request) = (&shell.grants[grant], &shell.requests[n]);
+            let said_yes_to_as_much = |slack: &str| {
+                let votes = request.votes.iter().filter(|vote| vote.voter.slack.as_str() == slack);
+                let mut shown = votes.filter_map(|vote| vote.shown.as_ref());
+                shown.any(|shown| granted.scopes.is_subset(&shown.scopes) && request.duration <= shown.duration)
             };
-            let all = shell.grants[grant].deciders.iter().all(|voter| fresh(voter.slack.as_str()));
-            must!(all, "invariant 3: an older vote made {:?}", shell.grants[grant]);
+            let all = granted.deciders.iter().all(|voter| said_yes_to_as_much(voter.slack.as_str()));
+            must!(all, "invariant 3: somebody said yes to less than {granted:?}");
         }
     }
     Ok(())
@@ -208,6 +218,7 @@ fn ends_hold_by_reading(before: &Before, shell: &Shell, model: &Model, tally: &m
             Status::Ended(Ending::Expired) => "expired",
             Status::Ended(Ending::Uncollected) => "uncollected",
             Status::Ended(Ending::UsedUp) => "used up",
+            Status::Ended(Ending::HandedBack) => "handed back",
         };
         let wanted = given.status(shell.now);
         must!(read == wanted, "invariant 5: read as {read}, but it is {wanted}: {grant:?}");
@@ -238,7 +249,9 @@ fn every_change_has_its_entry(before: &Before, shell: &Shell, seen: &Seen) -> Br
         let kind = match (done.event, done.request, done.grant) {
             ("opened", Some(_), None) => Kind::RequestOpened,
             ("asked again", Some(_), None) => Kind::RequestJoined,
+            ("approved", Some(_), None) if !entry.detail["removed_now"].is_null() => Kind::RequestNarrowed,
             ("approved", Some(_), None) => Kind::VoteRecorded,
+            ("took back", Some(_), None) => Kind::VoteWithdrawn,
             ("approved", Some(_), Some(_)) => Kind::RequestApproved,
             ("denied", Some(_), None) => Kind::RequestDenied,
             ("withdrawn", Some(_), None) => Kind::RequestCancelled,
@@ -299,7 +312,7 @@ fn unknown_means_refuse(before: &Before, shell: &Shell, model: &Model, seen: &Se
         return Ok(());
     };
     let (click, asked) = (shell.last_click.unwrap(), &model.asked[*request]);
-    let known = asked.plan.requirements.iter().any(|(sets, _)| sets & shell.members[click.who] != 0);
+    let known = asked.needs.iter().any(|(sets, _, _)| sets & shell.members[click.who] != 0);
     must!(known, "invariant 8: {} is in no approver set and counted", CAST[click.who].slack);
     let party = people::is_party(click.who, &parties(&asked.wish));
     must!(!party, "invariant 8: {} is a party and counted", CAST[click.who].slack);

@@ -74,6 +74,7 @@ fn count(seen: &Seen, tally: &mut Tally) {
         Seen::Approved { grant: None, .. } => "voted",
         Seen::Approved { .. } => return,
         Seen::Denied { .. } => "denied",
+        Seen::TookBack { .. } => "took back",
         Seen::Withdrawn { .. } => "withdrawn",
         Seen::Revoked { .. } => return,
     };
@@ -81,7 +82,7 @@ fn count(seen: &Seen, tally: &mut Tally) {
 }
 
 /// What must have happened at least once in every hundred worlds or so, or the run says nothing.
-const SOMETIMES: [(&str, u64); 22] = [
+const SOMETIMES: [(&str, u64); 25] = [
     ("opened", 1),
     ("attached", 10),
     ("noted", 10),
@@ -91,6 +92,9 @@ const SOMETIMES: [(&str, u64); 22] = [
     ("approved by three or more", 100),
     ("approved by sharing", 100),
     ("approved after seating people anew", 400),
+    ("approved with less", 40),
+    ("a requirement fell away", 400),
+    ("took back", 100),
     ("voted", 4),
     ("denied", 10),
     ("withdrawn", 10),

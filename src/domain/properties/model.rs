@@ -40,8 +40,12 @@ pub struct Asked {
     pub shown_version: u32,
     pub plan: Plan,
     pub decide_by: i64,
-    /// Approvals, each with the version that was shown.
-    pub approvals: Vec<(u32, Approval)>,
+    /// Who must agree now: masks of approver sets, how many, and for which scopes (a mask).
+    pub needs: Vec<(u8, u8, u8)>,
+    /// What was taken out.
+    pub removed: u8,
+    /// Approvals that stand, in order. What was shown only ever gets less, so each counts for what is left.
+    pub approvals: Vec<Approval>,
     /// How it was ended by somebody.
     pub ended: Option<&'static str>,
     notes: BTreeSet<Difference>,
@@ -54,6 +58,8 @@ pub struct Given {
     /// The access request behind it.
     pub request: Option<usize>,
     pub scopes: u8,
+    /// What approvers took out of what was asked.
+    pub removed: u8,
     pub at: i64,
     pub until: i64,
     pub collect_by: Option<i64>,
@@ -94,9 +100,14 @@ impl Asked {
         self.ended.unwrap_or(if now >= self.decide_by { "expired" } else { "pending" })
     }
 
-    /// The approvals of what is shown now.
+    /// The approvals that stand.
     pub fn counting(&self) -> Vec<Approval> {
-        self.approvals.iter().filter(|(shown, _)| *shown == self.shown_version).map(|(_, one)| *one).collect()
+        self.approvals.clone()
+    }
+
+    /// Sets and counts of who must agree now.
+    pub fn wanted(&self) -> Vec<(u8, u8)> {
+        self.needs.iter().map(|(sets, count, _)| (*sets, *count)).collect()
     }
 }
 
@@ -116,18 +127,26 @@ impl Given {
         }
     }
 
-    fn token(&self, wish: &Wish, scopes: u8, policy_max: u64, repeated: bool, now: i64) -> Option<(u64, i64)> {
-        let covers =
-            kind(wish) == kind(&self.wish) && scopes & !self.scopes == 0 && (scopes == 0) == (self.scopes == 0);
+    fn token(&self, wish: &Wish, scopes: u8, policy_max: u64, repeated: bool, now: i64) -> Option<(u8, u64, i64)> {
+        let (beyond, left) = (scopes & !self.scopes, scopes & self.scopes);
+        let covers = kind(wish) == kind(&self.wish)
+            && (scopes == 0) == (self.scopes == 0)
+            && beyond & !self.removed == 0
+            && (beyond == 0 || left != 0);
         let stands = match self.status(now) {
             "live" => true,
             "used up" => repeated && now < self.until,
             _ => false,
         };
-        let left = u64::try_from((self.until - now) / 1_000).unwrap_or(0);
-        let lives = wish.lifetime.unwrap_or(u64::MAX).min(self.max_token).min(policy_max).min(left);
-        (covers && stands && lives >= 5).then(|| (lives, now + seconds(lives)))
+        let room = u64::try_from((self.until - now) / 1_000).unwrap_or(0);
+        let lives = wish.lifetime.unwrap_or(u64::MAX).min(self.max_token).min(policy_max).min(room);
+        (covers && stands && lives >= 5).then(|| (left, lives, now + seconds(lives)))
     }
+}
+
+/// The scopes that ask for a requirement, of those that are left: all of them, where none of its own is.
+pub fn cover(cover: u8, left: u8) -> u8 {
+    if cover & left == 0 { left } else { cover & left }
 }
 
 impl Model {
@@ -151,10 +170,25 @@ impl Model {
         match a_move {
             Move::Ask(changes) => self.ask(self.usual.with(changes), now),
             Move::AskAgain => self.last_ask.clone().map_or(Seen::Nothing, |wish| self.ask(wish, now)),
-            Move::Click { who, on, deny, stale } => {
+            Move::Click { who, on, deny, stale, less } => {
                 let Some(request) = newest(self.asked.len(), *on) else { return Seen::Nothing };
                 let shown = self.asked[request].shown_version.wrapping_sub(*stale);
-                self.click(Click { who: *who, request, deny: *deny, shown }, now)
+                self.click(Click { who: *who, request, deny: *deny, shown, less: *less }, now)
+            }
+            Move::TakeBack { who, on } => {
+                let Some(request) = newest(self.asked.len(), *on) else { return Seen::Nothing };
+                let one = &mut self.asked[request];
+                if one.status(now) != "pending" {
+                    return Seen::Refused(one.status(now));
+                }
+                let same = |other: &Approval| CAST[other.who].principal == CAST[*who].principal;
+                match one.approvals.iter().position(same) {
+                    Some(at) => {
+                        one.approvals.remove(at);
+                        Seen::TookBack { request }
+                    }
+                    None => Seen::Refused("not voted"),
+                }
             }
             Move::ClickAgain => self.last_click.map_or(Seen::Nothing, |click| self.click(click, now)),
             Move::Wait(_) | Move::Worker => Seen::Nothing,
@@ -185,12 +219,6 @@ impl Model {
             }
             Move::Belong { .. } | Move::Tighten(_) | Move::Forbid(_) => {
                 world::changes(&mut self.plan, &mut self.members, a_move);
-                Seen::Nothing
-            }
-            Move::Reshow(on) => {
-                if let Some(request) = newest(self.asked.len(), *on) {
-                    self.asked[request].shown_version += 1;
-                }
                 Seen::Nothing
             }
         }
@@ -232,8 +260,12 @@ impl Model {
         if wish.refresh {
             return Seen::Refused("cannot ask");
         }
+        let needs = self.plan.requirements.iter().zip(&self.plan.covers);
+        let needs = needs.map(|((sets, count), of)| (*sets, *count, cover(*of, scopes))).collect();
         self.asked.push(Asked {
             wish,
+            needs,
+            removed: 0,
             shown: scopes,
             seconds: lasts,
             shown_version: 1,
@@ -252,6 +284,7 @@ impl Model {
             wish,
             request,
             scopes,
+            removed: request.map_or(0, |n| self.asked[n].removed),
             at: now,
             until: now + seconds(lasts),
             collect_by: request.map(|_| now + seconds(plan.collect_within)),
@@ -276,7 +309,7 @@ impl Model {
             if given.request.is_none() && self.plan.asks {
                 continue;
             }
-            let Some((lifetime, until)) = given.token(wish, scopes, self.plan.max_token, repeated, now) else {
+            let Some((scopes, lifetime, until)) = given.token(wish, scopes, self.plan.max_token, repeated, now) else {
                 continue;
             };
             if !repeated {
@@ -304,11 +337,12 @@ impl Model {
         if people::is_party(click.who, &parties(&one.wish)) {
             return Seen::Refused("own request");
         }
-        if !one.plan.requirements.iter().any(|(sets, _)| sets & approval.sets != 0) {
+        let counts = |needs: &[(u8, u8, u8)]| needs.iter().any(|(sets, _, _)| sets & approval.sets != 0);
+        if !counts(&one.needs) {
             return Seen::Refused("not an approver");
         }
         if click.deny {
-            let (wish, shown) = (one.wish.clone(), one.shown);
+            let (wish, shown) = (one.wish.clone(), one.shown | one.removed);
             self.asked[click.request].ended = Some("denied");
             self.cool(&wish, shown, now + seconds(self.plan.cooldown));
             return Seen::Denied { request: click.request };
@@ -316,11 +350,36 @@ impl Model {
         if one.counting().iter().any(|other| people::may_be_the_same(other.who, click.who)) {
             return Seen::Refused("already voted");
         }
-        self.asked[click.request].approvals.push((click.shown, approval));
-        let one = &self.asked[click.request];
-        if !people::enough(&one.plan.requirements, &one.counting(), one.plan.shared) {
+        let removed = one.shown & click.less.take;
+        let left = one.shown & !removed;
+        let lasts = click.less.seconds.unwrap_or(one.seconds);
+        if lasts > one.seconds || click.less.seconds == Some(0) {
+            return Seen::Refused("widens");
+        }
+        let mut needs = one.needs.clone();
+        if removed != 0 {
+            needs.retain(|(_, _, of)| of & left != 0);
+        }
+        if removed != 0 && left == 0 || (removed != 0 || lasts < one.seconds) && needs.is_empty() {
+            return Seen::Refused("nothing left");
+        }
+        if !counts(&needs) {
+            return Seen::Refused("not yours to leave");
+        }
+        let one = &mut self.asked[click.request];
+        if removed != 0 || lasts != one.seconds {
+            one.shown_version += 1;
+        }
+        (one.shown, one.removed, one.seconds, one.needs) = (left, one.removed | removed, lasts, needs);
+        one.approvals.push(approval);
+        if !people::enough(&one.wanted(), &one.counting(), one.plan.shared) {
             return Seen::Approved { request: click.request, grant: None };
         }
+        let (wish, removed) = (one.wish.clone(), one.removed);
+        if removed != 0 {
+            self.cool(&wish, removed, now + seconds(self.plan.cooldown));
+        }
+        let one = &self.asked[click.request];
         let given = self.grant(one.wish.clone(), Some(click.request), one.shown, one.seconds, now);
         self.asked[click.request].ended = Some("approved");
         self.given.push(given);

@@ -11,7 +11,9 @@ use super::model::parties;
 use super::people::{self, Approval};
 use super::world::{self, CAST, Plan, Wish};
 use super::{small, speak};
-use crate::domain::access_request::{self, AccessRequest, Ballot, Choice, Cooldown, Event, Proof, Status, would_meet};
+use crate::domain::access_request::{
+    self, AccessRequest, Ballot, Choice, Cooldown, Event, Filled, Proof, Status, would_meet,
+};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, TOKEN_LIFETIME_MIN, after};
 use crate::domain::hashing::{canonical_json, exact_json, sha256_hex};
@@ -314,6 +316,7 @@ fn plan() -> Plan {
         asks,
         forbidden,
         requirements,
+        covers: vec![15; 8],
         shared,
         max_duration,
         max_token,
@@ -340,6 +343,8 @@ fn ballot(vote: Approval) -> Event {
         voter: speak::voter(vote.who, vote.sets, 0),
         proof: Proof::Click,
         choice: Choice::Approve,
+        filled: Filled::default(),
+        cooldown: 0,
         shown_version: 1,
         message: speak::message(),
         policy: speak::policy(),

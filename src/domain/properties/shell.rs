@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use super::speak;
-use super::world::{self, Move, Plan, Wait, Wish, World};
+use super::world::{self, Less, Move, Plan, Wait, Wish, World};
 use crate::domain::access_request::{
-    AccessRequest, Ballot, Choice, Cooldown, Event, Proof, Refusal, State, Status, Step, audiences,
+    AccessRequest, Ballot, Choice, Cooldown, Event, Filled, Proof, Refusal, State, Status, Step, audiences,
 };
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::grant::{Grant, GrantStep, SAME_USE_SECONDS, Source, State as GrantState};
 use crate::domain::policy::Uses;
+use crate::domain::scope::ScopeSet;
 use crate::domain::token_request::Fingerprint;
 
 /// What the outside sees of one move. Access requests and grants are numbers, in order of birth.
@@ -29,6 +30,8 @@ pub enum Seen {
     Approved { request: usize, grant: Option<usize> },
     /// A vote denied.
     Denied { request: usize },
+    /// An approval was taken back.
+    TookBack { request: usize },
     /// Withdrawn.
     Withdrawn { request: usize },
     /// Revoked.
@@ -52,6 +55,7 @@ pub struct Click {
     pub request: usize,
     pub deny: bool,
     pub shown: u32,
+    pub less: Less,
 }
 
 /// A token that was issued.
@@ -105,6 +109,16 @@ fn word(refusal: &Refusal) -> &'static str {
         Refusal::OwnRequest => "own request",
         Refusal::AlreadyVoted => "already voted",
         Refusal::CeremonyMissing => "ceremony missing",
+        Refusal::NotVoted => "not voted",
+        Refusal::ReasonNeeded => "reason needed",
+        Refusal::NumberNeeded => "number needed",
+        Refusal::NoNumber => "no number",
+        Refusal::Barred => "barred",
+        Refusal::Widens => "widens",
+        Refusal::NothingLeft => "nothing left",
+        Refusal::NotYoursToLeave => "not yours to leave",
+        Refusal::CannotShorten => "cannot shorten",
+        Refusal::CannotTakeOver => "cannot take over",
         Refusal::Nothing => "nothing",
     }
 }
@@ -134,10 +148,18 @@ impl Shell {
         match a_move {
             Move::Ask(changes) => self.ask(self.usual.with(changes)),
             Move::AskAgain => self.last_ask.clone().map_or(Seen::Nothing, |wish| self.ask(wish)),
-            Move::Click { who, on, deny, stale } => {
+            Move::Click { who, on, deny, stale, less } => {
                 let Some(request) = newest(self.requests.len(), *on) else { return Seen::Nothing };
                 let shown = self.requests[request].shown_version.wrapping_sub(*stale);
-                self.click(Click { who: *who, request, deny: *deny, shown })
+                self.click(Click { who: *who, request, deny: *deny, shown, less: *less })
+            }
+            Move::TakeBack { who, on } => {
+                let Some(request) = newest(self.requests.len(), *on) else { return Seen::Nothing };
+                let voter = speak::voter(*who, self.members[*who], self.now);
+                match self.apply(request, Event::TookBack(Box::new(voter)), "took back") {
+                    Ok(_) => Seen::TookBack { request },
+                    Err(refusal) => Seen::Refused(word(&refusal)),
+                }
             }
             Move::ClickAgain => self.last_click.map_or(Seen::Nothing, |click| self.click(click)),
             Move::Wait(wait) => self.wait(*wait),
@@ -150,12 +172,6 @@ impl Shell {
                 },
             },
             Move::Revoke(on) => newest(self.grants.len(), *on).map_or(Seen::Nothing, |grant| self.revoke(grant)),
-            Move::Reshow(on) => {
-                if let Some(request) = newest(self.requests.len(), *on) {
-                    self.requests[request].shown_version += 1;
-                }
-                Seen::Nothing
-            }
             Move::Belong { .. } | Move::Tighten(_) | Move::Forbid(_) => {
                 world::changes(&mut self.plan, &mut self.members, a_move);
                 Seen::Nothing
@@ -306,16 +322,22 @@ impl Shell {
 
     fn click(&mut self, click: Click) -> Seen {
         self.last_click = Some(click);
-        let Click { who, request, deny, shown } = click;
-        let choice = if deny {
-            Choice::Deny { reason: "No.".to_owned(), cooldown: self.plan.cooldown }
-        } else {
-            Choice::Approve
+        let Click { who, request, deny, shown, less } = click;
+        let kept = |scopes: &ScopeSet| {
+            scopes.iter().filter(|scope| !speak::scopes(less.take).contains(scope)).cloned().collect()
         };
+        let filled = Filled {
+            keep: (less.take != 0).then(|| kept(&self.requests[request].question.terms.scopes)),
+            duration: less.seconds,
+            ..Filled::default()
+        };
+        let choice = if deny { Choice::Deny { reason: "No.".to_owned() } } else { Choice::Approve };
         let ballot = Ballot {
             voter: speak::voter(who, self.members[who], self.now),
             proof: Proof::Click,
             choice,
+            filled,
+            cooldown: self.plan.cooldown,
             shown_version: shown,
             message: speak::message(),
             policy: speak::policy(),

@@ -110,7 +110,14 @@ pub fn terms(plan: &Plan, wish: &Wish) -> Terms {
 pub fn question(plan: &Plan, wish: &Wish) -> Question {
     let terms = terms(plan, wish);
     Question {
-        requirements: requirements(&plan.requirements),
+        requirements: requirements(&plan.requirements)
+            .into_iter()
+            .zip(&plan.covers)
+            .map(|(requirement, cover)| Requirement {
+                scopes: covered(*cover, wish.scopes & !plan.forbidden),
+                ..requirement
+            })
+            .collect(),
         asked: terms.scopes.clone(),
         terms,
         shared: plan.shared,
@@ -123,6 +130,11 @@ pub fn question(plan: &Plan, wish: &Wish) -> Question {
         notify: Notify::default(),
         on_deactivation: OnDeactivation::Keep,
     }
+}
+
+/// The scopes that ask for a requirement, of those that are left; the unnamed one where none is named.
+fn covered(cover: u8, left: u8) -> ScopeSet {
+    scopes(super::model::cover(cover, left)).judged().into_iter().collect()
 }
 
 /// Requirements, from masks of approver sets and counts.

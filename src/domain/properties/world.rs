@@ -89,6 +89,8 @@ pub struct Plan {
     pub forbidden: u8,
     /// Masks of approver sets, and how many people of them.
     pub requirements: Vec<(u8, u8)>,
+    /// For each of them a mask of the scopes that ask for it; all of them, where none of it is asked for.
+    pub covers: Vec<u8>,
     pub shared: bool,
     pub max_duration: u64,
     pub max_token: u64,
@@ -134,8 +136,10 @@ pub enum Move {
     /// The last call once more, exactly.
     AskAgain,
     /// A click of a member of the cast on the n-th newest access request, on a card that was made for the
-    /// shown version minus `stale`.
-    Click { who: usize, on: usize, deny: bool, stale: u32 },
+    /// shown version minus `stale`. A yes may take scopes out, and name another time.
+    Click { who: usize, on: usize, deny: bool, stale: u32, less: Less },
+    /// A member of the cast takes an approval of the n-th newest access request back.
+    TakeBack { who: usize, on: usize },
     /// The last click once more, exactly.
     ClickAgain,
     /// The clock moves.
@@ -152,8 +156,13 @@ pub enum Move {
     Tighten(u64),
     /// The policy changes: these scopes are refused.
     Forbid(u8),
-    /// What is asked changes: what was shown before counts no more.
-    Reshow(usize),
+}
+
+/// What a yes takes away: a mask of scopes, and the time in seconds that it names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Less {
+    pub take: u8,
+    pub seconds: Option<u64>,
 }
 
 /// A world and what happens in it.
@@ -200,7 +209,7 @@ pub fn changes(plan: &mut Plan, members: &mut [u8], a_move: &Move) {
         Move::Tighten(seconds) => plan.max_token = *seconds,
         Move::Forbid(scopes) => plan.forbidden = *scopes,
         Move::Ask(_) | Move::AskAgain | Move::Click { .. } | Move::ClickAgain | Move::Wait(_) | Move::Worker => {}
-        Move::Withdraw(_) | Move::Revoke(_) | Move::Reshow(_) => {}
+        Move::Withdraw(_) | Move::Revoke(_) | Move::TakeBack { .. } => {}
     }
 }
 
@@ -231,7 +240,20 @@ fn click() -> impl Strategy<Value = Move> {
     let stale = prop_oneof![12 => Just(0u32), 1 => Just(1u32), 1 => Just(u32::MAX)];
     let deny = prop_oneof![9 => Just(false), 1 => Just(true)];
     let on = prop_oneof![5 => Just(0usize), 1 => 0usize..4];
-    (0..CAST.len(), on, deny, stale).prop_map(|(who, on, deny, stale)| Move::Click { who, on, deny, stale })
+    let seconds = || select(vec![Some(60u64), Some(60), Some(600), Some(0), Some(LONGEST)]);
+    let less = prop_oneof![
+        16 => Just(Less::default()),
+        3 => (1u8..16).prop_map(|take| Less { take, seconds: None }),
+        1 => seconds().prop_map(|seconds| Less { take: 0, seconds }),
+        1 => (1u8..16, seconds()).prop_map(|(take, seconds)| Less { take, seconds }),
+    ];
+    (0..CAST.len(), on, deny, stale, less).prop_map(|(who, on, deny, stale, less)| Move::Click {
+        who,
+        on,
+        deny,
+        stale,
+        less,
+    })
 }
 
 fn wait() -> impl Strategy<Value = Wait> {
@@ -254,7 +276,7 @@ fn one_move() -> impl Strategy<Value = Move> {
             .prop_map(|(who, set, yes)| Move::Belong { who, set, yes }),
         1 => select(vec![3u64, 5, 30, 600]).prop_map(Move::Tighten),
         1 => (0u8..16).prop_map(Move::Forbid),
-        1 => (0usize..2).prop_map(Move::Reshow),
+        4 => (0..CAST.len(), 0usize..2).prop_map(|(who, on)| Move::TakeBack { who, on }),
     ]
 }
 
@@ -264,6 +286,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     let count = prop_oneof![6 => Just(1u8), 3 => Just(2u8), 1 => Just(3u8)];
     let how_many = prop_oneof![1 => Just(0usize..=0), 20 => Just(1..=1), 16 => Just(2..=2), 4 => Just(3..=3)];
     let requirements = how_many.prop_flat_map(move |n| vec((1u8..8, count.clone()), n));
+    let covers = vec(prop_oneof![3 => Just(15u8), 2 => 1u8..16], 3);
     let times = (
         select(vec![0u64, 61, 61, 900, 900, 3_600, 3_600, LONGEST]),
         select(vec![3u64, 5, 60, 60, 600, 600]),
@@ -272,13 +295,14 @@ fn plan() -> impl Strategy<Value = Plan> {
         select(vec![0u64, 60, 900]),
     );
     let uses = select(vec![None, None, Some(1), Some(2), Some(3)]);
-    (asks, forbidden, requirements, any::<bool>(), times, uses).prop_map(
-        |(asks, forbidden, requirements, shared, times, uses)| {
+    (asks, forbidden, requirements, covers, any::<bool>(), times, uses).prop_map(
+        |(asks, forbidden, requirements, covers, shared, times, uses)| {
             let (max_duration, max_token, collect_within, decide_within, cooldown) = times;
             Plan {
                 asks,
                 forbidden,
                 requirements,
+                covers,
                 shared,
                 max_duration,
                 max_token,

@@ -40,6 +40,19 @@ impl Service {
         }
     }
 
+    /// The request with the client's owners as the policy of now names them, besides those at its opening.
+    ///
+    /// # Errors
+    /// Words for why the policy cannot tell.
+    pub(in crate::service) fn with_owners(
+        &self,
+        mut request: AccessRequest,
+        now: Timestamp,
+    ) -> Result<AccessRequest, String> {
+        request.deciding.owners.extend(self.policy().owners(&request.asked, now)?);
+        Ok(request)
+    }
+
     /// Who this is, asked of Slack now: the account's standing, its identity, its approver sets. Both questions
     /// go out together, because Slack waits for three seconds only.
     pub(in crate::service) async fn voter(
@@ -64,6 +77,7 @@ impl Service {
         let (standing, sets) = tokio::join!(inner.people.standing(user, maps, now), self.sets_of(user, names, now));
         let (standing, standing_at) = standing.map_err(|_| Why::SlackDown)?;
         if let Some(outsider) = standing.outsider(&inner.settings.team_id) {
+            self.learnt_of(user, &standing);
             return Err(Why::Outsider(outsider));
         }
         let principal = inner.settings.directory.principal(user, &standing).ok_or(Why::Unmapped)?;

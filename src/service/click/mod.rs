@@ -5,8 +5,11 @@
 //! the approver sets of this request; not a party to it; not voted yet; and at last the compare-and-swap.
 
 mod act;
+mod again;
 mod check;
+mod fill;
 mod refusal;
+mod turn;
 
 use std::collections::BTreeSet;
 
@@ -14,11 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, MessageRef};
+use crate::domain::access_request::{AccessRequest, MessageRef, Turn};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
-use crate::slack::{forms, reviews};
+use crate::slack::{access_form, approving, cards, forms, home, requester, reviews, talking};
 use crate::store::Button;
 
 pub(super) use refusal::{Refusals, Why};
@@ -30,6 +33,10 @@ pub enum FormAnswer {
     Close,
     /// The form shows these words instead.
     Say(String),
+    /// The form stays, with what is wrong at each of these blocks.
+    Errors(Vec<(String, String)>),
+    /// Another view takes its place.
+    Show(Box<serde_json::Value>),
 }
 
 /// A click that passed the checks on where it comes from and what it carries.
@@ -64,22 +71,46 @@ impl Service {
     /// # Errors
     /// When the store does not answer: then the click must not be acknowledged.
     pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
+        match &press.view {
+            Some(view) if view.callback_id == access_form::ACCESS_FORM => {
+                return Box::pin(self.access_chosen(press, view)).await;
+            }
+            Some(view) if view.callback_id == home::HOME => return Box::pin(self.control_pressed(press)).await,
+            // A choice in a form says nothing before the form is sent.
+            Some(view) if view.callback_id == access_form::EXTEND_FORM => return Ok(()),
+            Some(_) => {}
+            None if requester::ALL.contains(&press.action.as_str()) => {
+                return Box::pin(self.control_pressed(press)).await;
+            }
+            None => {}
+        }
+        self.pressed_on_card(press).await.map(|_| ())
+    }
+
+    /// A button of a card was pressed. Answers with the words of a refusal.
+    pub(super) async fn pressed_on_card(&self, press: &Press) -> Result<Option<String>, Error> {
         let now = self.now();
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&press.action.as_str()) {
-            return Box::pin(self.review_pressed(press, now)).await;
+            return Box::pin(self.review_pressed(press, now)).await.map(|()| None);
         }
         if press.action == forms::STEP_UP {
             // The browser opened a link; that Slack tells us of it changes nothing.
-            return Ok(());
+            return Ok(None);
         }
-        let outcome = match self.check(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await? {
+        let (action, value) = pressed_what(press);
+        let outcome = match self.check(&press.origin, value, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
                 let stray = self.stray(&checked, now).await?;
-                let acted = match press.action.as_str() {
-                    "approve" => Box::pin(self.approve(checked, press, now)).await?,
-                    "deny" => self.ask_for_a_reason(checked, press, now).await,
-                    "revoke" => self.revoke_by_click(checked, now).await?,
-                    "details" => self.show_details(&checked, press).await,
+                let acted = match action {
+                    cards::APPROVE => Box::pin(self.approve(checked, press, now)).await?,
+                    cards::CHANGES => self.ask_for_changes(checked, press, now).await,
+                    cards::DENY => self.ask_for_a_reason(checked, press, now).await,
+                    cards::REVOKE => self.revoke_by_click(checked, now).await?,
+                    cards::DETAILS => self.show_details(&checked, press).await,
+                    cards::CLAIM => self.turned(checked, Turn::Claim, now).await?,
+                    cards::COMMENT => self.ask_for_words(checked, press, now).await,
+                    cards::HAND_OVER => self.ask_for_somebody(checked, press, now).await,
+                    cards::TAKE_BACK => self.take_back(checked, now).await?,
                     _ => Err((Some(Box::new(checked.request)), Why::Malformed("unknown button"))),
                 };
                 if let (Err(_), Some((request, message))) = (&acted, stray) {
@@ -93,11 +124,12 @@ impl Service {
             let request = match request {
                 Some(request) => Some(request),
                 // Whoever comes from elsewhere is told who can decide, too.
-                None => self.request_of_button(&press.value).await?.map(Box::new),
+                None => self.request_of_button(value).await?.map(Box::new),
             };
             self.refused(&press.origin, press.channel.as_ref(), request.as_deref(), &why, now).await?;
+            return Ok(Some(self.words(&why, request.as_deref())));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A form was sent.
@@ -105,6 +137,11 @@ impl Service {
     /// # Errors
     /// When the store does not answer: then the form must not be acknowledged.
     pub async fn submitted(&self, form: &Submission) -> Result<FormAnswer, Error> {
+        match form.callback_id.as_str() {
+            access_form::ACCESS_FORM => return Box::pin(self.access_sent(form)).await,
+            access_form::EXTEND_FORM => return Box::pin(self.extension_sent(form)).await,
+            _ => {}
+        }
         let now = self.now();
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&form.callback_id.as_str()) {
             return Box::pin(self.review_submitted(form, now)).await;
@@ -114,10 +151,8 @@ impl Service {
             Some(MessageRef { channel: SlackChannelId::parse(carried.c.clone()).ok()?, ts: carried.t.clone() })
         });
         let value = carried.map(|carried| carried.v).unwrap_or_default();
-        let reason = form.value("reason", "reason").trim().to_owned();
         let outcome = match self.check(&form.origin, &value, message.as_ref(), 1, now).await? {
-            Ok(checked) if form.callback_id == "deny" && !reason.is_empty() => self.deny(checked, reason, now).await?,
-            Ok(checked) => Err((Some(Box::new(checked.request)), Why::Malformed("unknown form"))),
+            Ok(checked) => Box::pin(self.form_sent(checked, form, now)).await?,
             Err(refused) => Err(refused),
         };
         let Err((request, why)) = outcome else { return Ok(FormAnswer::Close) };
@@ -125,7 +160,35 @@ impl Service {
         Ok(FormAnswer::Say(self.words(&why, request.as_deref())))
     }
 
+    /// What a form that passed the checks leads to. What it says is read against the stored request.
+    async fn form_sent(&self, checked: Checked, form: &Submission, now: Timestamp) -> Result<Acted, Error> {
+        let text = |block: &str| Some(form.value(block, block).trim().to_owned()).filter(|text| !text.is_empty());
+        let malformed = |checked: Checked, why| Ok(Err((Some(Box::new(checked.request)), Why::Malformed(why))));
+        match form.callback_id.as_str() {
+            forms::DENY_FORM => match text(forms::REASON) {
+                Some(reason) => self.deny(checked, reason, now).await,
+                None => malformed(checked, "no reason"),
+            },
+            approving::APPROVE_FORM | approving::CHANGES_FORM => self.approve_by_form(checked, form, now).await,
+            talking::COMMENT_FORM => match text(talking::WORDS) {
+                Some(words) => self.turned(checked, Turn::Comment(words), now).await,
+                None => malformed(checked, "no words"),
+            },
+            talking::HAND_OVER_FORM => self.hand_over(checked, form.value(talking::TO, talking::TO), now).await,
+            _ => malformed(checked, "unknown form"),
+        }
+    }
+
     async fn request_of_button(&self, value: &str) -> Result<Option<AccessRequest>, Error> {
         Ok(self.0.store.clicked(value).await?.map(|(_, request)| request))
+    }
+}
+
+/// Which button was pressed, and its opaque value. What is chosen from a menu says both: `claim.VALUE`.
+fn pressed_what(press: &Press) -> (&str, &str) {
+    let chosen = (press.action == cards::MORE).then(|| press.value.split_once('.')).flatten();
+    match chosen {
+        Some((action, value)) if cards::IN_MENU.contains(&action) => (action, value),
+        _ => (press.action.as_str(), press.value.as_str()),
     }
 }

@@ -10,10 +10,11 @@ use crate::domain::access_request::{AccessRequest, Refusal, State};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::identity::Outsider;
 use crate::domain::ids::{SlackChannelId, SlackUserId};
+use crate::domain::policy::Stricter;
 use crate::domain::review::ReviewRefusal;
 use crate::service::{Error, Service};
-use crate::slack::cards;
 use crate::slack::click::{Foreign, Origin};
+use crate::slack::{cards, text};
 use crate::store::Commit;
 
 /// How many refusals of one person are written down within a minute; further ones are only counted.
@@ -34,6 +35,12 @@ pub(in crate::service) enum Why {
     NotEnforced,
     MayNotRevoke,
     GrantOver,
+    /// A number was typed that is not the client's.
+    WrongNumber,
+    /// Who must not decide cannot be told.
+    OwnersUnknown(String),
+    /// The policy has changed and wants more than was asked.
+    PolicyChanged(Stricter),
     Refused(Refusal),
     Review(ReviewRefusal),
 }
@@ -59,6 +66,21 @@ impl Why {
             Self::NotEnforced => "ceremony_not_enforced",
             Self::MayNotRevoke => "may_not_revoke",
             Self::GrantOver => "grant_over",
+            Self::WrongNumber => "wrong_number",
+            Self::OwnersUnknown(_) => "owners_unknown",
+            Self::PolicyChanged(Stricter::Refuses(_)) => "policy_refuses_now",
+            Self::PolicyChanged(Stricter::Shorter(_)) => "policy_allows_less_time_now",
+            Self::PolicyChanged(Stricter::WantsMore) => "policy_wants_more_now",
+            Self::Refused(Refusal::NotVoted) => "not_voted",
+            Self::Refused(Refusal::ReasonNeeded) => "reason_needed",
+            Self::Refused(Refusal::NumberNeeded) => "number_needed",
+            Self::Refused(Refusal::NoNumber) => "no_number",
+            Self::Refused(Refusal::Barred) => "barred",
+            Self::Refused(Refusal::Widens) => "widens",
+            Self::Refused(Refusal::NothingLeft) => "nothing_left",
+            Self::Refused(Refusal::NotYoursToLeave) => "not_yours_to_leave",
+            Self::Refused(Refusal::CannotShorten) => "cannot_shorten",
+            Self::Refused(Refusal::CannotTakeOver) => "cannot_take_over",
             Self::Review(ReviewRefusal::Answered) => "review_answered",
             Self::Review(ReviewRefusal::NotAReviewer) => "not_a_reviewer",
             Self::Review(ReviewRefusal::OwnDoing) => "own_doing",
@@ -192,11 +214,69 @@ impl Service {
             Why::Refused(Refusal::CeremonyMissing) => {
                 "This request needs more than a click: look for the newest card of this request.".to_owned()
             }
+            Why::WrongNumber if request.is_some_and(|request| !matches!(request.state, State::Pending)) => {
+                return "That is not the number that the client shows. It was the third wrong one, so this request is denied.".to_owned();
+            }
+            Why::WrongNumber => {
+                return "That is not the number that the client shows. You can't approve this request any more; another approver can.".to_owned();
+            }
+            Why::OwnersUnknown(says) => format!("{} Until an operator mends the policy nobody can decide.", inert_words(says)),
+            Why::PolicyChanged(stricter) => policy_words(stricter),
+            Why::Refused(Refusal::NotVoted) => "There is no approval of yours to take back.".to_owned(),
+            Why::Refused(Refusal::ReasonNeeded) => {
+                "You are a party to this request: approving it needs a reason of yours. Press Approve again and give one."
+                    .to_owned()
+            }
+            Why::Refused(Refusal::NumberNeeded) => {
+                "Approving this needs the number that the client shows its user.".to_owned()
+            }
+            Why::Refused(Refusal::NoNumber) => {
+                "The client shows no number, so this request can't be approved. It can be denied.".to_owned()
+            }
+            Why::Refused(Refusal::Barred) => {
+                format!("You typed a wrong number before, so you can't approve this request.{can}")
+            }
+            Why::Refused(Refusal::Widens) => "An approver can take scopes and time away, never add any.".to_owned(),
+            Why::Refused(Refusal::NothingLeft) => {
+                "What you left needs nobody's approval. Deny the request instead: the client can ask for that alone."
+                    .to_owned()
+            }
+            Why::Refused(Refusal::NotYoursToLeave) => {
+                "What you left is for other approvers to decide. Keep something of yours, or deny the request.".to_owned()
+            }
+            Why::Refused(Refusal::CannotShorten) => {
+                "This server decides by itself how long its tokens live, so the time can't be made shorter.".to_owned()
+            }
+            Why::Refused(Refusal::CannotTakeOver) => {
+                format!("Only another approver of this request can take it over.{can}")
+            }
             Why::Refused(Refusal::AlreadyVoted) => "Your approval is already recorded.".to_owned(),
             Why::Refused(Refusal::Settled(_) | Refusal::Nothing) => request.map(settled_words).unwrap_or_default(),
         };
         format!("{text} Nothing was changed.")
     }
+}
+
+/// What the policy of now wants besides.
+fn policy_words(stricter: &Stricter) -> String {
+    let again = "Deny it, or let it expire and have the client ask again.";
+    match stricter {
+        Stricter::Refuses(says) => {
+            format!("The policy has changed since this was asked, and refuses it now: {} {again}", inert_words(says))
+        }
+        Stricter::Shorter(seconds) => format!(
+            "The policy has changed since this was asked, and allows at most {} now. Approve with changes, for less time.",
+            text::duration(*seconds)
+        ),
+        Stricter::WantsMore => format!(
+            "The policy has changed since this was asked, and wants more people or a stronger ceremony now. {again}"
+        ),
+    }
+}
+
+/// What a policy says, with nothing in it that Slack would take for a mention or a link.
+fn inert_words(says: &str) -> String {
+    text::escape(&text::clean(says))
 }
 
 fn settled_words(request: &AccessRequest) -> String {
@@ -208,6 +288,9 @@ fn settled_words(request: &AccessRequest) -> String {
             None => "This request was already approved.".to_owned(),
         },
         State::Pending | State::Expired { .. } => "This request has expired: nobody decided in time.".to_owned(),
-        State::Cancelled { .. } => "This request was withdrawn.".to_owned(),
+        State::Cancelled { .. } => match &request.deciding.because {
+            Some(because) => inert_words(because),
+            None => "This request was withdrawn.".to_owned(),
+        },
     }
 }

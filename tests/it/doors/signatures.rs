@@ -31,6 +31,10 @@ async fn every_door_that_wants_to_know_who_calls_refuses_whoever_does_not_say() 
         let full = path.replace("{name}", "shop").replace("{id}", &format!("grn_{id}"));
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let call = || app.http.request(method.clone(), app.url(&full));
+        if path.starts_with("/step-up/") {
+            // Pages for a browser: they believe the link, the cookie and the form's token, see `story::step_up`.
+            continue;
+        }
         if open {
             let answer = Answer::of(call()).await;
             assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text);

@@ -271,7 +271,7 @@ async fn a_card_that_slack_does_not_take_is_posted_plainly_and_its_buttons_work(
         for said in ["build-job", "plain:and-more", "https://ledger.test", "1 hour", "Decide by"] {
             assert!(card.says.contains(said), "{code}: {said} is not on {}", card.says);
         }
-        assert_eq!(card.buttons(), ["approve", "deny"]);
+        assert_eq!(card.buttons(), ["approve", "changes", "deny"]);
         app.fault(fault("chat.update", "not_ok", json!({ "error": code, "times": 1 }))).await;
         app.approve("U0BOB", &card).await;
         app.ask(&job(&scope)).await.granted();

@@ -1,5 +1,6 @@
 //! What every story needs: a running service, a stand-in for Slack, and verbs that read like a script.
 
+pub mod asker;
 pub mod asking;
 pub mod looking;
 pub mod provider;

@@ -39,6 +39,15 @@ impl Card {
         (block.to_owned(), element["value"].as_str().expect("a value").to_owned())
     }
 
+    /// The menu's block and the value of one of its choices, none where it is not offered.
+    pub fn choice(&self, word: &str) -> Option<(String, String)> {
+        let menu = self.elements().find(|(_, element)| element["type"] == "overflow");
+        let (block, menu) = menu?;
+        let mut values = menu["options"].as_array().into_iter().flatten().filter_map(|o| o["value"].as_str());
+        let value = values.find(|value| value.split('.').next() == Some(word))?;
+        Some((block.to_owned(), value.to_owned()))
+    }
+
     fn elements(&self) -> impl Iterator<Item = (&str, &Value)> {
         let blocks = self.message["blocks"].as_array().into_iter().flatten();
         blocks.filter(|block| block["type"] == "actions").flat_map(|block| {
@@ -166,6 +175,48 @@ impl TestApp {
             click[name] = member.clone();
         }
         let report = self.page("/page/click", click).await;
+        self.settle().await;
+        report
+    }
+
+    /// Somebody chooses from the menu of a card.
+    pub async fn choose(&self, person: &str, card: &Card, word: &str) -> Value {
+        let (block, value) = card.choice(word).unwrap_or_else(|| panic!("no choice {word} on: {}", card.says));
+        let click = json!({
+            "as": person, "channel": card.channel, "ts": card.ts, "block_id": block, "action_id": "more",
+            "value": value,
+        });
+        let report = self.page("/page/click", click).await;
+        self.settle().await;
+        report
+    }
+
+    /// The form on somebody's screen.
+    pub async fn form(&self, person: &str) -> Value {
+        self.screen(person).await["view"]["view"].clone()
+    }
+
+    /// Sends the form on somebody's screen, with these values by block; what is left out stays as it was drawn.
+    pub async fn fill(&self, person: &str, values: Value) -> Value {
+        self.fill_forged(person, values, json!({})).await
+    }
+
+    /// The same with a forged payload.
+    pub async fn fill_forged(&self, person: &str, values: Value, over: Value) -> Value {
+        let screen = self.screen(person).await;
+        let view = screen["view"]["id"].as_str().unwrap_or_else(|| panic!("no form on the screen of {person}"));
+        let named: serde_json::Map<String, Value> = values
+            .as_object()
+            .expect("an object")
+            .iter()
+            .map(|(block, value)| (block.clone(), json!({ block: value })))
+            .collect();
+        let mut form = json!({ "as": person, "view_id": view, "values": named });
+        // Only what is forged skips the form's own complaints.
+        if over.as_object().is_some_and(|over| !over.is_empty()) {
+            form["override"] = over;
+        }
+        let report = self.page("/page/submit", form).await;
         self.settle().await;
         report
     }

@@ -1,0 +1,176 @@
+//! What the policy says of something that is asked ahead.
+//!
+//! Asking ahead is judged by the same policy as a hook's call, once for each hook where it could be collected; what
+//! must be agreed on is the sum of all of them. Nobody knows then how the client will call, so conditions see
+//! `grant_type = ""`, no actor, no authorization details and an empty `context`.
+
+use super::{Error, Service};
+use crate::domain::Timestamp;
+use crate::domain::access_request::{Asker, ServerAbilities, speaks_for};
+use crate::domain::grant::TOKEN_LIFETIME_MIN;
+use crate::domain::identity::Principal;
+use crate::domain::ids::HookName;
+use crate::domain::policy::{Judged, Outcome, Policy, Question, Resource, Ruling};
+use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::token_request::{Client, Subject, SubjectKind, TokenRequest};
+
+/// How far ahead something may be asked for, in days.
+pub(super) const AHEAD_MAX_DAYS: i64 = 30;
+/// The longest that access may be asked for, in seconds: a year.
+pub(super) const LIFETIME_MAX: u64 = 366 * 86_400;
+
+/// What somebody asks for ahead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub client: String,
+    pub audience: String,
+    pub scopes: ScopeSet,
+    pub lifetime: Option<u64>,
+    pub starts_at: Option<Timestamp>,
+    pub reason: Option<String>,
+    /// For whom, unless for whoever asks.
+    pub subject: Option<Principal>,
+}
+
+/// What the policy says of something asked ahead.
+pub(super) enum Verdict {
+    Refused(String),
+    Allowed,
+    Asked { question: Box<Question>, hooks: Vec<HookName>, server: ServerAbilities },
+}
+
+/// What is told to somebody who asks ahead for what is there for emergencies.
+const EMERGENCIES: &str = "This is there for emergencies: the client asks for it when one is there.";
+
+impl Service {
+    /// Judges what is asked ahead for each hook where it could be collected. A hook whose verdict refuses any of it
+    /// drops out; of the others all that they demand is demanded.
+    pub(super) async fn judge_ahead(
+        &self,
+        policy: &Policy,
+        resource: &Resource,
+        asked: &TokenRequest,
+        who: &Asker,
+        now: Timestamp,
+    ) -> Result<Verdict, Error> {
+        let (mut all, mut hooks, mut asks) = (Vec::<Judged>::new(), Vec::new(), false);
+        let mut server = ServerAbilities { narrow_scope: true, set_lifetime: true, revoke: true };
+        let mut says = format!("The policy names no authorization server where {} could be collected.", resource.name);
+        for hook in resource.hooks.iter().filter_map(|name| self.0.settings.hooks.get(name)) {
+            let there = TokenRequest { hook: hook.name.clone(), ..asked.clone() };
+            let judged = self.judged(policy, &there, now).await?;
+            let on_behalf = speaks_for(asked, &who.principal) || judged.iter().all(may_be_asked_for_others);
+            match policy.rule(&there, judged.clone(), false) {
+                Ruling::Refused(refused) => says = refused.says,
+                Ruling::BreakGlass(_) => EMERGENCIES.clone_into(&mut says),
+                // What is only looked at passes there anyway.
+                Ruling::Observed(_) => {}
+                Ruling::Allowed(_) | Ruling::Asked(_) if !on_behalf => {
+                    "No rule lets you ask for somebody else here.".clone_into(&mut says);
+                }
+                ruling @ (Ruling::Allowed(_) | Ruling::Asked(_)) => {
+                    asks |= matches!(ruling, Ruling::Asked(_));
+                    let can = hook.dialect.abilities();
+                    server.narrow_scope &= can.narrow_scope;
+                    server.set_lifetime &= can.set_lifetime;
+                    server.revoke &= can.revoke;
+                    all.extend(judged);
+                    hooks.push(hook.name.clone());
+                }
+            }
+        }
+        if hooks.is_empty() {
+            return Ok(Verdict::Refused(says));
+        }
+        if !asks {
+            return Ok(Verdict::Allowed);
+        }
+        Ok(match policy.rule(asked, all, false) {
+            Ruling::Asked(question) => Verdict::Asked { question: Box::new(question), hooks, server },
+            Ruling::Refused(refused) => Verdict::Refused(refused.says),
+            Ruling::Allowed(_) | Ruling::Observed(_) => Verdict::Allowed,
+            Ruling::BreakGlass(_) => Verdict::Refused(EMERGENCIES.to_owned()),
+        })
+    }
+
+    /// The scopes of a resource that somebody may ask for through a client: those that are not refused outright.
+    pub(super) async fn askable(
+        &self,
+        policy: &Policy,
+        resource: &Resource,
+        client: &str,
+        who: &Asker,
+        now: Timestamp,
+    ) -> Result<Vec<Scope>, Error> {
+        let mut scopes = Vec::new();
+        let Some(hook) = resource.hooks.first() else { return Ok(scopes) };
+        for scope in resource.scopes.keys() {
+            let wish = Wish {
+                client: client.to_owned(),
+                audience: resource.audience.clone(),
+                scopes: std::iter::once(scope.clone()).collect(),
+                lifetime: None,
+                starts_at: None,
+                reason: None,
+                subject: None,
+            };
+            match self.judge_ahead(policy, resource, &asked_ahead(who, &wish, hook.clone()), who, now).await? {
+                Verdict::Refused(_) => {}
+                Verdict::Allowed | Verdict::Asked { .. } => scopes.push(scope.clone()),
+            }
+        }
+        Ok(scopes)
+    }
+}
+
+/// The resource that a wish is about, if it is offered through this client with all of these scopes.
+pub(super) fn offered<'p>(policy: &'p Policy, wish: &Wish) -> Option<&'p Resource> {
+    policy.resources.iter().find(|resource| {
+        resource.audience == wish.audience
+            && resource.clients.contains(&wish.client)
+            && !wish.scopes.is_empty()
+            && wish.scopes.iter().all(|scope| resource.scopes.contains_key(scope))
+    })
+}
+
+/// The token request that a hook may send one day, as far as it is known.
+pub(super) fn asked_ahead(who: &Asker, wish: &Wish, hook: HookName) -> TokenRequest {
+    let subject = wish.subject.as_ref().unwrap_or(&who.principal);
+    TokenRequest {
+        hook,
+        issuer: None,
+        grant_type: String::new(),
+        client: Client { id: wish.client.clone(), name: None },
+        subject: Subject { kind: SubjectKind::User, id: subject.to_string(), email: None },
+        actor: Vec::new(),
+        scopes: wish.scopes.clone(),
+        audience: std::iter::once(wish.audience.clone()).collect(),
+        authorization_details: Vec::new(),
+        cnf: None,
+        binding_message: None,
+        requested_lifetime: wish.lifetime,
+        reason: wish.reason.clone(),
+        context: std::collections::BTreeMap::new(),
+    }
+}
+
+/// Why a wish cannot be meant, whatever the policy says.
+pub(super) fn out_of_bounds(wish: &Wish, now: Timestamp) -> Option<String> {
+    if wish.lifetime.is_some_and(|wish| !(TOKEN_LIFETIME_MIN..=LIFETIME_MAX).contains(&wish)) {
+        return Some("That is no length of time that access can be given for.".to_owned());
+    }
+    match wish.starts_at {
+        Some(start) if start <= now => Some("That start is in the past.".to_owned()),
+        Some(start) if start > now + chrono::Duration::days(AHEAD_MAX_DAYS) => {
+            Some(format!("It can be asked for at most {AHEAD_MAX_DAYS} days ahead."))
+        }
+        Some(_) | None => None,
+    }
+}
+
+fn may_be_asked_for_others(judged: &Judged) -> bool {
+    match &judged.outcome {
+        Outcome::Ask(ask) => ask.on_behalf,
+        Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => false,
+    }
+}
