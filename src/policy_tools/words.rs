@@ -24,9 +24,13 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Allow(bounds) => format!("allows it without asking, {}", lasts(bounds)),
         Outcome::Deny(says) => format!("refuses it: {says}"),
         Outcome::Ask(ask) => format!("asks {}, {}", people(&ask.requirements), lasts(&ask.bounds)),
-        Outcome::BreakGlass(glass) => {
-            format!("lets people of {} break the glass, {}", sets(&glass.requesters), lasts(&glass.bounds))
-        }
+        Outcome::BreakGlass(glass) => format!(
+            "lets people of {} break the glass, {}; {} is told at once and must review it within {}",
+            sets(&glass.requesters),
+            lasts(&glass.bounds),
+            glass.tell.iter().map(|set| set.as_str()).collect::<Vec<_>>().join(" and "),
+            time(glass.review_within)
+        ),
     }
 }
 

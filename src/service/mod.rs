@@ -21,6 +21,7 @@ mod in_part;
 mod inbound;
 mod listen;
 mod meant;
+mod notify;
 mod observe;
 mod opening;
 mod operate;
@@ -336,7 +337,7 @@ impl Service {
         let each = |one: &dyn Fn(String) -> Delivery| channels.iter().cloned().map(one).collect::<Vec<_>>();
         for effect in effects {
             match effect {
-                Effect::PostCards => all.extend(each(&|channel| Delivery::PostCard { channel })),
+                Effect::PostCards => all.extend(Self::first_cards(request, &channels)),
                 Effect::RefreshCards => all.extend(each(&|channel| Delivery::RefreshCards { channel })),
                 Effect::Remind { number } => {
                     all.extend(each(&|channel| Delivery::Remind { channel, number: *number }));

@@ -61,6 +61,7 @@ impl Service {
         let task = Task { row, request, grant: grant.as_ref(), place, now };
         match &row.delivery {
             Delivery::PostCard { channel } => self.post_card(&task, channel).await,
+            Delivery::FindPeople => self.find_people(request, place, now).await,
             Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
             Delivery::TellRequester => self.tell_requester(&task).await,
             Delivery::RefreshHomes => self.refresh_homes(request, now).await,
@@ -107,7 +108,7 @@ impl Service {
         if self.withdrawn_for_want_of_people(request, task.now).await? {
             return Ok(Delivered::Unneeded);
         }
-        if !self.cards_in(request, channel).await?.is_empty() {
+        if self.0.store.cards(&request.id).await?.iter().any(|card| card.channel.as_str() == channel) {
             // It was posted, the answer was lost, and a click on it has told us since.
             return Ok(Delivered::Unneeded);
         }
@@ -136,8 +137,9 @@ impl Service {
         // is another: what happened there meanwhile is drawn once more. So is one that Slack put elsewhere than asked:
         // its buttons count only where they were made for.
         let own = self.channels(request);
+        let keeper = if channel.starts_with('D') { Some(channel.to_owned()) } else { own.first().cloned() };
         let astray = !own.iter().any(|own| own == message.channel.as_str());
-        let refresh = own.first().filter(|_| astray).cloned();
+        let refresh = keeper.filter(|_| astray);
         let refresh = refresh.map(|channel| (request.id.clone(), Delivery::RefreshCards { channel }));
         let as_asked = message.channel.as_str() == channel;
         if !as_asked {

@@ -44,6 +44,7 @@ impl Service {
             Delivery::PostCard { .. }
             | Delivery::RefreshCards { .. }
             | Delivery::TellRequester
+            | Delivery::FindPeople
             | Delivery::PassOn { .. }
             | Delivery::TellApprover { .. }
             | Delivery::RefreshHomes

@@ -374,6 +374,24 @@ impl Slack {
         }
     }
 
+    /// The conversation with one person, opened where there was none.
+    ///
+    /// # Errors
+    /// [`SlackError`]; without the scope `im:write` it is permanent.
+    pub async fn open_direct(&self, user: &SlackUserId) -> Result<SlackChannelId, SlackError> {
+        #[derive(Deserialize)]
+        struct Opened {
+            channel: Conversation,
+        }
+        #[derive(Deserialize)]
+        struct Conversation {
+            id: String,
+        }
+        let call = serde_json::json!({ "users": user.as_str() });
+        let Opened { channel } = self.write(&self.0.patient, "conversations.open", &call).await?;
+        SlackChannelId::parse(channel.id).map_err(|_| SlackError::Temporary("the answer is no conversation".to_owned()))
+    }
+
     /// The members of a user group, now.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub enum Delivery {
         /// The channel.
         channel: String,
     },
+    /// Find everybody who gets a card of their own, and have one posted to each.
+    FindPeople,
     /// Edit the cards of an access request in a channel.
     RefreshCards {
         /// The channel.
@@ -151,7 +153,9 @@ impl Delivery {
             | Self::ReviewNote { channel }
             | Self::TellThread { channel, .. } => channel,
             Self::TellReviewer { user, .. } => user,
-            Self::TellRequester | Self::PassOn { .. } | Self::TellReviewers { .. } => request.as_str(),
+            Self::TellRequester | Self::FindPeople | Self::PassOn { .. } | Self::TellReviewers { .. } => {
+                request.as_str()
+            }
             Self::TellApprover { to, .. } => to.as_str(),
             Self::RefreshHomes => "homes",
             Self::PublishHome { user } => user.as_str(),
@@ -167,6 +171,7 @@ impl Delivery {
                 Class::Note
             }
             Self::TellRequester
+            | Self::FindPeople
             | Self::PassOn { .. }
             | Self::TellApprover { .. }
             | Self::RefreshHomes
@@ -187,6 +192,7 @@ impl Delivery {
             Self::PostCard { .. }
             | Self::RefreshCards { .. }
             | Self::TellRequester
+            | Self::FindPeople
             | Self::PassOn { .. }
             | Self::TellApprover { .. }
             | Self::RefreshHomes

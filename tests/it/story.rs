@@ -10,6 +10,7 @@ mod home;
 mod less;
 mod living;
 mod nobody;
+mod notifying;
 mod numbers;
 mod observing;
 mod parties;
