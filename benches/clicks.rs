@@ -90,7 +90,7 @@ async fn turn_of(server: &Server, other: &Server, clicks: &[Bytes]) -> anyhow::R
 }
 
 fn other_card(round: usize, n: usize) -> Card {
-    Card { value: format!("other{round}-{n}"), ts: format!("1795440000.{n:06}") }
+    Card { request: String::new(), value: format!("other{round}-{n}"), ts: format!("1795440000.{n:06}") }
 }
 
 fn signed(path: &str, people: &[String], cards: &[Card]) -> Vec<Bytes> {

@@ -100,6 +100,14 @@ email = "off"
         Ok(Self { folder })
     }
 
+    /// Replaces a passage of the configuration, which must be there.
+    pub fn change(&self, passage: &str, other: &str) -> anyhow::Result<()> {
+        let file = self.folder.path().join("countersign.toml");
+        let config = std::fs::read_to_string(&file)?;
+        anyhow::ensure!(config.contains(passage), "the configuration has no {passage:?}");
+        Ok(std::fs::write(&file, config.replacen(passage, other, 1))?)
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -1,10 +1,11 @@
 //! The benchmarks: one table of ratios, each against a baseline that is measured in the same run.
 //!
-//! `cargo bench --bench countersign` runs all of it, `-- standing`, `-- policy`, `-- grants`, `-- clicks`, `-- wake`,
-//! `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so the
+//! `cargo bench --bench countersign` runs all of it, `-- standing`, `-- policy`, `-- grants`, `-- clicks`, `-- slack`,
+//! `-- wake`, `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so the
 //! bars are ratios. What is compared takes turns in short rounds, and medians are shown: a neighbour that keeps the
 //! machine busy for a while then slows both sides. Every server is a process of its own, on loopback.
 
+mod backlog;
 mod bare;
 mod clicks;
 mod client;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 /// The parts, in the order in which they run.
-const PARTS: [&str; 7] = ["standing", "policy", "grants", "clicks", "wake", "memory", "start"];
+const PARTS: [&str; 8] = ["standing", "policy", "grants", "clicks", "slack", "wake", "memory", "start"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -59,6 +60,9 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         }
         if wanted("clicks") {
             clicks::measure(&mut report).await.context("clicks")?;
+        }
+        if wanted("slack") {
+            backlog::measure(&mut report).await.context("slack")?;
         }
         if wanted("wake") {
             wake::measure(&mut report).await.context("wake")?;

@@ -9,7 +9,7 @@ use countersign::domain::access_request::{AccessRequest, MessageRef, ServerAbili
 use countersign::domain::ids::{HookName, RequestId, SlackChannelId};
 use countersign::domain::policy::{Policy, Ruling};
 use countersign::domain::token_request::{Client, Subject, SubjectKind, TokenRequest};
-use countersign::store::{Change, Commit, Store};
+use countersign::store::{Change, Commit, Delivery, Store};
 use futures_util::future::try_join_all;
 
 use crate::deployment::{CHANNEL, POLICY};
@@ -35,10 +35,22 @@ pub async fn pending(database: &Path, count: usize) -> anyhow::Result<Vec<Card>>
     Ok(cards)
 }
 
+/// Lets a card of each of these access requests wait to be posted, in turn to one of so many channels.
+pub async fn waiting(database: &Path, requests: &[String], channels: usize) -> anyhow::Result<()> {
+    let store = Store::open(database).await?;
+    for (n, request) in requests.iter().enumerate() {
+        let post = Delivery::PostCard { channel: format!("C0DRAIN{:03}", n % channels) };
+        let deliveries = vec![(RequestId::parse(request.clone())?, post)];
+        store.commit(Commit { deliveries, ..Commit::default() }, SystemClock.now()).await?;
+    }
+    store.close().await;
+    Ok(())
+}
+
 async fn asked_and_shown(store: &Store, policy: &Policy, n: usize) -> anyhow::Result<Card> {
     let now = SystemClock.now();
     let step = opened(policy, n, now)?;
-    let card = Card { value: format!("value{n}"), ts: format!("1795450000.{n:06}") };
+    let card = Card { request: step.next.id.to_string(), value: format!("value{n}"), ts: format!("1795450000.{n:06}") };
     let message = MessageRef { channel: SlackChannelId::parse(CHANNEL)?, ts: card.ts.clone() };
     let commit = Commit {
         request: Some(Change::New(step.next.clone())),
@@ -73,7 +85,7 @@ pub fn opened(policy: &Policy, n: usize, now: Timestamp) -> anyhow::Result<Step>
     let question = match policy.rule(&asked, judged, true) {
         Ruling::Asked(question) => question,
         Ruling::Refused(refused) => bail!("the policy refuses: {}", refused.says),
-        Ruling::Allowed(_) => bail!("the policy asks nobody"),
+        Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => bail!("the policy asks nobody"),
     };
     let id = RequestId::parse(format!("req_{}", uuid::Uuid::now_v7().simple())).context("a fresh identifier")?;
     let server = ServerAbilities { narrow_scope: true, set_lifetime: true, revoke: false };

@@ -12,10 +12,12 @@ use tokio::task::JoinHandle;
 
 use crate::clock::SharedClock;
 use crate::config::{Config, Loaded, PersonClaim};
+use crate::domain::ids::SlackChannelId;
 use crate::http::{self, Doors};
 use crate::openid;
 use crate::service::{Hook, Service, Settings, Workspace};
-use crate::slack::Slack;
+use crate::slack::doctor::{self, Expected};
+use crate::slack::{Organization, Slack};
 use crate::store::{Store, StoreError};
 use crate::{telemetry, worker};
 
@@ -37,6 +39,7 @@ pub enum Worker {
 pub struct Running {
     /// The service behind the doors.
     pub service: Service,
+    config: Config,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     worker: Option<JoinHandle<()>>,
@@ -58,13 +61,13 @@ pub async fn start(
         tracing::warn!("{warning}");
     }
     let store = Store::open(&config.database.file).await?;
-    let slack = Slack::new(config.slack.api_base(), &config.slack.bot_token)?;
+    let slack = web_api(&config.slack)?;
     let signing_secrets = Arc::new(config.slack.signing_secrets.clone());
     let api_keys = Arc::new(config.api_keys.clone());
     let key = receipts_key(&config);
     let openid = step_up(&config)?;
     let workspace = workspace(&config, slack);
-    let service = Service::new(settings(config), policy, store.clone(), workspace, openid, clock, &key)
+    let service = Service::new(settings(config.clone()), policy, store.clone(), workspace, openid, clock, &key)
         .with_context(|| "the receipts' key cannot be used")?;
     service.directory_loaded().await?;
     let (stop, stopped) = watch::channel(false);
@@ -72,9 +75,9 @@ pub async fn start(
     let server = tokio::spawn(http::serve::serve(listener, http::router(doors), stopped.clone(), GRACE));
     let worker = match worker {
         Worker::Runs => Some(tokio::spawn(worker::run(service.clone(), stopped))),
-        Worker::Stepped => None,
+        Worker::Stepped => Some(tokio::spawn(worker::listen(service.clone(), stopped))),
     };
-    Ok(Running { service, stop, server, worker })
+    Ok(Running { service, config, stop, server, worker })
 }
 
 impl Running {
@@ -84,6 +87,21 @@ impl Running {
     /// When something is wrong with it: then stop.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.service.store().check_in_background().await
+    }
+
+    /// Reads the policy file anew and puts it in force, all of it or nothing. Secrets and hooks are not read anew:
+    /// that takes a restart. Answers whether the file's policy is in force now.
+    ///
+    /// # Errors
+    /// When the store does not take the record of it.
+    pub async fn reload_policy(&self) -> Result<bool, crate::service::Error> {
+        match self.config.load_policy() {
+            Ok(policy) => self.service.policy_reloaded(policy).await.map(|()| true),
+            Err(mistakes) => {
+                let file = self.config.policy_version();
+                self.service.policy_refused(&mistakes.to_string(), file).await.map(|()| false)
+            }
+        }
     }
 
     /// Answers held calls, accepts calls for `lag` more (a balancer needs to notice), ends what is in flight,
@@ -101,6 +119,53 @@ impl Running {
         }
         self.service.store().close().await;
     }
+}
+
+/// Compares what both files expect of Slack with what Slack says. Answers with the findings, as lines, and whether
+/// nothing is wrong.
+///
+/// # Errors
+/// When Slack cannot be called at all with this configuration.
+pub async fn examine_slack(loaded: &Loaded) -> anyhow::Result<(Vec<String>, bool)> {
+    let of = &loaded.config.slack;
+    let slack = web_api(of)?;
+    let sets = || loaded.policy.approvers.values();
+    let expected = Expected {
+        team_id: of.team_id.as_str(),
+        app_id: &of.app_id,
+        channels: loaded.channels(),
+        groups: sets().flat_map(|set| set.groups.iter().cloned()).collect(),
+        users: sets().flat_map(|set| set.users.iter().cloned()).collect(),
+        by_address: loaded.config.identity.maps_addresses(),
+        allow_shared_channels: of.allow_shared_channels,
+        app_token: of.app_token.as_ref(),
+        command: &of.command,
+    };
+    let findings = doctor::examine(&slack, &expected).await;
+    let well = !findings.iter().any(doctor::Finding::is_wrong);
+    Ok((findings.iter().map(ToString::to_string).collect(), well))
+}
+
+/// Draws everything that is open into a channel: at the next start, because the service must not run meanwhile.
+///
+/// # Errors
+/// When the store cannot be used.
+pub async fn rebuild_slack(loaded: Loaded, clock: SharedClock, channel: &SlackChannelId) -> anyhow::Result<usize> {
+    let Loaded { config, policy, .. } = loaded;
+    let store = Store::open(&config.database.file).await.context(
+        "while the service runs, ask it: POST /v1/slack/rebuild with {\"channel\": \"C…\"} and an operator's key",
+    )?;
+    let slack = web_api(&config.slack)?;
+    let (key, openid, workspace) = (receipts_key(&config), step_up(&config)?, workspace(&config, slack));
+    let service = Service::new(settings(config), policy, store.clone(), workspace, openid, clock, &key)?;
+    let cards = service.rebuild(channel).await;
+    store.close().await;
+    Ok(cards?)
+}
+
+fn web_api(of: &crate::config::Slack) -> anyhow::Result<Slack> {
+    let organization = of.enterprise_id.clone().map(|id| Organization { id, team_id: of.team_id.to_string() });
+    Ok(Slack::in_organization(of.api_base(), &of.bot_token, organization)?)
 }
 
 /// The receipts' key stands beside the store.
@@ -134,10 +199,13 @@ fn workspace(config: &Config, slack: Slack) -> Workspace {
     Workspace {
         app_id: of.app_id.clone(),
         team_id: of.team_id.to_string(),
+        enterprise_id: of.enterprise_id.clone(),
         channel: of.channel.clone(),
         fallback_channel: of.fallback_channel.clone(),
         allow_shared_channels: of.allow_shared_channels,
         burst: of.burst,
+        app_token: of.app_token.clone(),
+        connections: of.connections,
         slack,
     }
 }
@@ -145,8 +213,8 @@ fn workspace(config: &Config, slack: Slack) -> Workspace {
 fn settings(config: Config) -> Settings {
     let public_url = config.server.public_base().to_owned();
     let hook = |hook: crate::config::HookConfig| {
-        let (name, dialect, auth, hold) = (hook.name, hook.dialect, hook.auth, hook.hold);
-        (name.clone(), Arc::new(Hook { name, dialect, auth, hold }))
+        let (name, dialect, auth, hold, mode) = (hook.name, hook.dialect, hook.auth, hook.hold, hook.mode);
+        (name.clone(), Arc::new(Hook { name, dialect, auth, hold, mode }))
     };
     Settings {
         hooks: config.hooks.into_iter().map(hook).collect(),

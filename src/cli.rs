@@ -14,10 +14,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{self, Worker};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, describe};
 use crate::domain::hashing::sha256_hex;
-use crate::{demo, policy_tools, telemetry};
+use crate::domain::ids::SlackChannelId;
+use crate::report::Report;
+use crate::{demo, policy_tools, remote, telemetry};
 
 /// How long calls are still accepted after SIGTERM, so that a balancer notices first.
 const LAG: Duration = Duration::from_secs(5);
@@ -62,6 +64,21 @@ enum Command {
         #[command(subcommand)]
         command: policy_tools::Command,
     },
+    /// What is refused without asking, after a denial or a revocation.
+    Cooldowns {
+        #[command(subcommand)]
+        command: remote::Cooldowns,
+    },
+    /// What was observed.
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
+    /// The Slack side of a deployment.
+    Slack {
+        #[command(subcommand)]
+        command: SlackCommand,
+    },
     /// The audit trail.
     Audit {
         #[command(subcommand)]
@@ -73,6 +90,42 @@ enum Command {
 enum KeyCommand {
     /// Make a random key and print it with the hash that belongs in the configuration.
     New,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReportCommand {
+    /// Sum up what would have been asked, of whom and how often, where `mode = "observe"`.
+    Observe {
+        /// The database file; the service may be running.
+        #[arg(long, default_value = "countersign.db")]
+        database: PathBuf,
+        /// How far to look back, like 7d.
+        #[arg(long, default_value = "7d", value_parser = humantime::parse_duration)]
+        since: Duration,
+        /// Print JSON with every line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SlackCommand {
+    /// Compare what both configuration files expect with what Slack says, and say what to fix. Posts nothing.
+    Doctor {
+        /// The configuration file.
+        #[arg(long, default_value = "countersign.toml", env = "COUNTERSIGN_CONFIG")]
+        config: PathBuf,
+    },
+    /// Draw everything that is open into a channel, from the store of a stopped service; the cards are posted at its
+    /// next start. A running one is asked with `POST /v1/slack/rebuild`.
+    Rebuild {
+        /// The configuration file.
+        #[arg(long, default_value = "countersign.toml", env = "COUNTERSIGN_CONFIG")]
+        config: PathBuf,
+        /// The channel's id, like C0APPROVALS.
+        #[arg(long)]
+        channel: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,6 +153,15 @@ pub fn main() -> ExitCode {
             Command::Demo { port } => demo::run(port).await.map(|()| ExitCode::SUCCESS),
             Command::Key { command: KeyCommand::New } => new_key(),
             Command::Policy { command } => policy(command).await,
+            Command::Cooldowns { command } => match remote::cooldowns(command).await {
+                Ok(text) => say(text.trim_end()).map(|()| ExitCode::SUCCESS),
+                Err(error) => Err(error),
+            },
+            Command::Report { command: ReportCommand::Observe { database, since, json } } => {
+                report(&database, since, json).await
+            }
+            Command::Slack { command: SlackCommand::Doctor { config } } => examine_slack(config).await,
+            Command::Slack { command: SlackCommand::Rebuild { config, channel } } => rebuild(config, channel).await,
             Command::Audit { command: AuditCommand::Verify { database } } => verify_audit(database).await,
         };
         outcome.unwrap_or_else(|error| failed(&error))
@@ -138,7 +200,9 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
         }
     };
     let store = running.service.store().clone();
+    let reloads = reload_at_hangup(&running)?;
     tokio::select! {
+        () = reloads => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = check => return Ok(ExitCode::from(EXIT_STORE)),
@@ -151,6 +215,19 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
         _ = terminate.recv() => Ok(ExitCode::FAILURE),
         _ = interrupt.recv() => Ok(ExitCode::FAILURE),
     }
+}
+
+/// SIGHUP has the policy read anew, as often as it comes.
+fn reload_at_hangup(running: &app::Running) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            if let Err(error) = running.reload_policy().await {
+                tracing::error!(%error, "reading the policy anew could not be written down");
+            }
+        }
+        std::future::pending::<()>().await
+    })
 }
 
 /// Every held call is an open connection: the soft limit of descriptors is often 1,024, the hard one is for us.
@@ -177,11 +254,32 @@ async fn policy(command: policy_tools::Command) -> anyhow::Result<ExitCode> {
     Ok(if said.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn report(database: &std::path::Path, since: Duration, json: bool) -> anyhow::Result<ExitCode> {
+    let report = Report::read(database, SystemClock.now() - since).await?;
+    say(&if json { serde_json::to_string_pretty(&report)? } else { report.told(since).trim_end().to_owned() })?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn new_key() -> anyhow::Result<ExitCode> {
     let mut bytes = [0u8; 32];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random numbers"))?;
     let key = format!("csk_{}", URL_SAFE_NO_PAD.encode(bytes));
     say(&format!("key     {key}\nsha256  {}", sha256_hex(key.as_bytes())))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn examine_slack(path: PathBuf) -> anyhow::Result<ExitCode> {
+    let (lines, well) = app::examine_slack(&load(&path)?).await?;
+    for line in lines {
+        say(&line)?;
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn rebuild(path: PathBuf, channel: String) -> anyhow::Result<ExitCode> {
+    let channel = SlackChannelId::parse(channel)?;
+    let cards = app::rebuild_slack(load(&path)?, Arc::new(SystemClock), &channel).await?;
+    say(&format!("{cards} cards will be posted to {channel} when the service runs"))?;
     Ok(ExitCode::SUCCESS)
 }
 

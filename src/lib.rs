@@ -26,6 +26,8 @@ pub mod app;
 pub mod cli;
 pub mod demo;
 pub mod policy_tools;
+pub mod remote;
+pub mod report;
 
 pub mod clock;
 pub mod config;

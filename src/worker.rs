@@ -20,6 +20,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 pub async fn run(service: Service, stop: watch::Receiver<bool>) {
     let mut loops = JoinSet::new();
     loops.spawn(deliver(service.clone(), stop.clone()));
+    loops.spawn(listen(service.clone(), stop.clone()));
     loops.spawn(pass_time(service.clone(), stop.clone()));
     loops.spawn(tidy(service, stop));
     while loops.join_next().await.is_some() {}
@@ -54,6 +55,11 @@ async fn deliver(service: Service, mut stop: watch::Receiver<bool>) {
         }
     }
     while under_way.join_next().await.is_some() {}
+}
+
+/// Also where time is the tests': what Slack sends comes when it comes.
+pub async fn listen(service: Service, stop: watch::Receiver<bool>) {
+    service.listen(stop).await;
 }
 
 async fn pass_time(service: Service, mut stop: watch::Receiver<bool>) {

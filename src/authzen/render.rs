@@ -1,12 +1,15 @@
 //! Says an answer, one decision per question.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use chrono::SecondsFormat;
 
 use super::{Asked, Echo, Error, Semantic, Shape};
+use crate::domain::policy::Refused;
 use crate::domain::scope::{Scope, ScopeSet};
-use crate::door::{Answer, Denied, DeniedKind, Granted, ParseError, Pending, Rendered};
+use crate::door::{Answer, Denied, DeniedKind, Granted, Observed, ParseError, Pending, Rendered};
 
 /// One decision.
 struct Decision {
@@ -18,6 +21,7 @@ struct Decision {
 pub fn render(answer: &Answer, echo: &Echo) -> Rendered {
     match answer {
         Answer::Granted(granted) => decided(echo, grant(granted, echo)),
+        Answer::Observed(observed) => decided(echo, passed(observed, echo)),
         Answer::Pending(pending) => decided(echo, refusal(echo, &pending_context(pending))),
         Answer::Denied(denied) => decided(echo, refusal(echo, &denied_context(denied))),
         Answer::TooMany { retry_after_secs, says } => message(429, says).retry_after(*retry_after_secs),
@@ -57,7 +61,7 @@ fn grant(granted: &Granted, echo: &Echo) -> Vec<Decision> {
     let decide = |asked: &Asked| match asked {
         Asked::Gate | Asked::Detail => Decision { yes: open, context: Map::new() },
         Asked::Scope(scope) if open && scopes.contains(scope) => Decision { yes: true, context: Map::new() },
-        Asked::Scope(scope) => Decision { yes: false, context: dropped_context(granted, scope) },
+        Asked::Scope(scope) => Decision { yes: false, context: dropped_context(&granted.dropped, scope) },
     };
     let mut decisions: Vec<Decision> = echo.asked.iter().map(decide).collect();
     // The first yes is also the last one that is left when the list is cut, so the ceilings are always there.
@@ -65,6 +69,33 @@ fn grant(granted: &Granted, echo: &Echo) -> Vec<Decision> {
         decision.context = shape.take().unwrap_or_default();
     }
     decisions
+}
+
+/// Yes to all that passes; the server's own lifetime holds unless the call named one.
+fn passed(observed: &Observed, echo: &Echo) -> Vec<Decision> {
+    let something = echo.scopes.is_empty() || echo.scopes.iter().any(|scope| observed.scopes.contains(scope));
+    let mut context = Some(observed_context(observed));
+    let mut decide = |asked: &Asked| {
+        let yes = match asked {
+            Asked::Gate | Asked::Detail => something,
+            Asked::Scope(scope) => observed.scopes.contains(scope),
+        };
+        let context = match asked {
+            Asked::Scope(scope) if !yes => dropped_context(&observed.dropped, scope),
+            Asked::Gate | Asked::Detail | Asked::Scope(_) if yes => context.take().unwrap_or_default(),
+            Asked::Gate | Asked::Detail | Asked::Scope(_) => Map::new(),
+        };
+        Decision { yes, context }
+    };
+    echo.asked.iter().map(&mut decide).collect()
+}
+
+fn observed_context(observed: &Observed) -> Map<String, Value> {
+    let mut issuance = Map::from_iter([("granted_scope".to_owned(), json!(observed.scopes.to_string()))]);
+    if let Some(lifetime) = observed.lifetime {
+        issuance.insert("token_lifetime".to_owned(), json!(lifetime));
+    }
+    Map::from_iter([("issuance".to_owned(), Value::Object(issuance)), ("observed".to_owned(), json!(true))])
 }
 
 fn granted_context(granted: &Granted, scopes: &ScopeSet) -> Map<String, Value> {
@@ -82,9 +113,9 @@ fn granted_context(granted: &Granted, scopes: &ScopeSet) -> Map<String, Value> {
     context
 }
 
-fn dropped_context(granted: &Granted, scope: &Scope) -> Map<String, Value> {
+fn dropped_context(dropped: &BTreeMap<Scope, Refused>, scope: &Scope) -> Map<String, Value> {
     let mut context = Map::from_iter([("reason".to_owned(), json!(DeniedKind::Policy.as_str()))]);
-    if let Some(refused) = granted.dropped.get(scope) {
+    if let Some(refused) = dropped.get(scope) {
         context.insert("reason_user".to_owned(), json!(refused.says));
     }
     context

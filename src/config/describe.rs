@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use super::{Config, HookAuth, HookConfig, Role};
 use crate::domain::identity::EmailMapping;
-use crate::domain::policy::{ApproverSet, Ask, Bounds, Ceremony, LONGEST, Outcome, Policy, Rule, Uses};
+use crate::domain::ids::SetName;
+use crate::domain::policy::{ApproverSet, Ask, Bounds, Ceremony, LONGEST, Mode, Outcome, Policy, Rule, Uses};
 
 /// What a deployment and its policy mean, in readable lines.
 pub fn describe(config: &Config, policy: &Policy) -> String {
@@ -54,7 +55,8 @@ fn hook_line(hook: &HookConfig) -> String {
     let rotation = if secrets > 1 { format!(" ({secrets} of them)") } else { String::new() };
     let hold = humantime::format_duration(hook.hold);
     let admin = hook.admin_url.as_ref().map(|url| format!(", admin API at {url}")).unwrap_or_default();
-    format!("{} speaks {}, {how}{rotation}, held up to {hold}{admin}", hook.name, hook.dialect.as_str())
+    let observed = if hook.mode == Mode::Observe { ", OBSERVED" } else { "" };
+    format!("{} speaks {}, {how}{rotation}, held up to {hold}{admin}{observed}", hook.name, hook.dialect.as_str())
 }
 
 fn people(out: &mut String, policy: &Policy) -> fmt::Result {
@@ -87,6 +89,9 @@ fn rules(out: &mut String, policy: &Policy) -> fmt::Result {
     for (n, rule) in policy.rules.iter().enumerate() {
         writeln!(out, "{:>3}. {}", n + 1, rule.name)?;
         writeln!(out, "       when {}", rule.when.source())?;
+        if rule.mode == Mode::Observe {
+            writeln!(out, "       OBSERVED: only recorded, the scope passes")?;
+        }
         verdict(out, rule)?;
     }
     writeln!(out, "     otherwise: refused")
@@ -97,6 +102,15 @@ fn verdict(out: &mut String, rule: &Rule) -> fmt::Result {
         Outcome::Allow(bounds) => writeln!(out, "       allow {}", within(bounds)),
         Outcome::Deny(says) => writeln!(out, "       deny: {says}"),
         Outcome::Ask(ask) => asks(out, ask),
+        Outcome::BreakGlass(glass) => {
+            writeln!(
+                out,
+                "       break the glass, for people in {}, {}",
+                names(&glass.requesters),
+                within(&glass.bounds)
+            )?;
+            writeln!(out, "       tells {}, who review it within {}", names(&glass.tell), time(glass.review_within))
+        }
     }
 }
 
@@ -123,6 +137,10 @@ fn asks(out: &mut String, ask: &Ask) -> fmt::Result {
         writeln!(out, "       REFUSES for now: {unenforced}")?;
     }
     Ok(())
+}
+
+fn names(sets: &[SetName]) -> String {
+    sets.iter().map(|set| set.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
 fn within(bounds: &Bounds) -> String {

@@ -9,8 +9,9 @@ use super::reader::Section;
 use super::secrets::{self, Sources};
 use axum::http::HeaderName;
 
-use super::{Dialect, HookAuth, HookConfig, values};
+use super::{Dialect, HookAuth, HookConfig, rule_file, values};
 use crate::domain::ids::HookName;
+use crate::domain::policy::Mode;
 
 const DIALECTS: [(&str, Dialect); 3] =
     [("generic", Dialect::Generic), ("hydra", Dialect::Hydra), ("authzen", Dialect::Authzen)];
@@ -53,7 +54,11 @@ fn hook(section: &Section<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>
     if let Some(url) = admin_url.as_ref().filter(|url| url.scheme() == "http" && !values::is_loopback(url)) {
         warnings.push(format!("hook.{name}.admin_url is {url}: plain http can be read and changed on its way."));
     }
-    Some(HookConfig { name, dialect, auth, hold, admin_url })
+    let mode = section.read("mode", |v| values::one_of(v, &rule_file::MODES)).unwrap_or_default();
+    if mode == Mode::Observe {
+        warnings.push(format!("The hook `{name}` is observed: nothing is refused and nobody is asked."));
+    }
+    Some(HookConfig { name, dialect, auth, hold, admin_url, mode })
 }
 
 /// Hydra cuts its own client's connection after 10 s, whatever the hook does.

@@ -1,6 +1,7 @@
 //! The two files that a deployment consists of: `countersign.toml` says how it runs, `policy.toml` who may
 //! get what. Everything in them means something or is refused, and all mistakes are told at once.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Directory;
 use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Mode, Outcome, Policy, PolicyVersion, Rule};
 
 mod describe;
 mod hook_file;
@@ -83,6 +85,8 @@ pub struct Slack {
     pub api_url: Url,
     /// The workspace.
     pub team_id: SlackTeamId,
+    /// The organization, where the app is installed in all of it.
+    pub enterprise_id: Option<String>,
     /// The app.
     pub app_id: String,
     /// Where cards go unless a rule says otherwise.
@@ -127,6 +131,8 @@ pub struct HookConfig {
     pub hold: Duration,
     /// Where Ory Hydra's admin API is.
     pub admin_url: Option<Url>,
+    /// Whether the policy is enforced for its calls, or only recorded.
+    pub mode: Mode,
 }
 
 /// A key of the operators' API. Only its hash is known here.
@@ -160,6 +166,19 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+impl Loaded {
+    /// Every channel that cards may go to.
+    pub fn channels(&self) -> BTreeSet<SlackChannelId> {
+        let slack = &self.config.slack;
+        let of_rule = |rule: &Rule| match &rule.outcome {
+            Outcome::Ask(ask) => ask.channel.clone(),
+            _ => None,
+        };
+        let usual = [slack.channel.clone(), slack.fallback_channel.clone()];
+        self.policy.rules.iter().filter_map(of_rule).chain(usual).collect()
+    }
+}
+
 impl Config {
     /// Reads both files. `env` answers for environment variables, so that tests need not set any.
     ///
@@ -187,6 +206,11 @@ impl Config {
                 Err(ConfigErrors(errors))
             }
         }
+    }
+
+    /// The version of what stands in the policy file now, whether or not it can be used.
+    pub fn policy_version(&self) -> Option<PolicyVersion> {
+        read_file(&self.policy_file).ok().map(|text| PolicyVersion(sha256_hex(text.as_bytes())))
     }
 
     /// Reads the policy file as it is now: at the start, and whenever it is to be reloaded.

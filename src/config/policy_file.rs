@@ -38,11 +38,8 @@ fn read(root: Section<'_>, text: &str) -> Policy {
     let mut warnings = Vec::new();
     let approvers = root.section("approvers").map(|section| approver_sets(&section)).unwrap_or_default();
     let resources = resources(&root);
-    let rules: Vec<Rule> = root
-        .sections("rule", "name")
-        .into_iter()
-        .filter_map(|section| rule_file::read(section, &approvers, &mut warnings))
-        .collect();
+    let rules: Vec<Rule> =
+        root.sections("rule", "name").into_iter().filter_map(|section| rule_file::read(section, &approvers)).collect();
     distinct(&root, "rule", rules.iter().map(|rule| rule.name.as_str()));
     if rules.is_empty() {
         warnings.push("There is no rule: every request is refused.".to_owned());

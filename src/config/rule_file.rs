@@ -10,8 +10,8 @@ use super::reader::Section;
 use super::values;
 use crate::domain::ids::{SetName, SlackChannelId};
 use crate::domain::policy::{
-    ApproverSet, Ask, Bounds, Ceremony, Condition, LONGEST, Mode, Notify, NotifyBy, OnDeactivation, Outcome,
-    ReasonRule, Reminder, Requirement, Rule, SelfApproval, Use, Uses, compile_pattern,
+    ApproverSet, Ask, Bounds, BreakGlass, Ceremony, Condition, LONGEST, Mode, Notify, NotifyBy, OnDeactivation,
+    Outcome, ReasonRule, Reminder, Requirement, Rule, SelfApproval, Use, Uses, compile_pattern,
 };
 use crate::domain::scope::ScopeSet;
 
@@ -39,7 +39,7 @@ const A_LIFETIME: &str = "how long access may last, like \"2h\"";
 type Sets = BTreeMap<SetName, ApproverSet>;
 
 /// Reads one `[[rule]]`. Everything wrong with it is reported; none where that leaves no rule.
-pub(super) fn read(section: Section<'_>, sets: &Sets, warnings: &mut Vec<String>) -> Option<Rule> {
+pub(super) fn read(section: Section<'_>, sets: &Sets) -> Option<Rule> {
     let name = section.need("name", "a name to show and to record", values::text);
     let verdicts: Vec<&str> = VERDICTS.into_iter().filter(|verdict| section.has(verdict)).collect();
     if verdicts.len() != 1 {
@@ -49,7 +49,7 @@ pub(super) fn read(section: Section<'_>, sets: &Sets, warnings: &mut Vec<String>
     let lets_through = section.has("allow") || section.has("break_glass");
     let purpose = if lets_through { Use::LetsThrough } else { Use::RefusesOrAsks };
     let when = condition(&section, purpose);
-    let mut reading = Reading { name: name.as_deref().unwrap_or_default(), sets, warnings, pattern: None };
+    let mut reading = Reading { sets, pattern: None };
     let outcome = reading.outcome(&section);
     let reason_pattern = reading.pattern;
     let mode = section.read("mode", |v| values::one_of(v, &MODES)).unwrap_or_default();
@@ -65,9 +65,7 @@ fn condition(section: &Section<'_>, purpose: Use) -> Option<Condition> {
 }
 
 struct Reading<'r> {
-    name: &'r str,
     sets: &'r Sets,
-    warnings: &'r mut Vec<String>,
     pattern: Option<Regex>,
 }
 
@@ -190,6 +188,15 @@ impl Reading<'_> {
         })
     }
 
+    /// A list of approver sets that must name at least one.
+    fn somebody(&self, section: &Section<'_>, key: &'static str) -> Option<Vec<SetName>> {
+        let named: BTreeSet<SetName> = self.known_sets(section, key).into_iter().collect();
+        if section.value(key).and_then(|v| v.get_ref().as_array()).is_some_and(|list| list.is_empty()) {
+            section.wrong(key, "an empty list", "a list of approver sets");
+        }
+        (!named.is_empty()).then(|| named.into_iter().collect())
+    }
+
     fn reason(&mut self, section: Section<'_>) -> ReasonRule {
         let required = section.read("required", values::truth).unwrap_or(true);
         let matches = section.read("matches", values::text);
@@ -209,7 +216,7 @@ impl Reading<'_> {
     }
 
     /// When somebody is told that nobody has decided yet: those who were asked, or others.
-    fn reminders(&mut self, section: &Section<'_>, decide_within: u64) -> Vec<Reminder> {
+    fn reminders(&self, section: &Section<'_>, decide_within: u64) -> Vec<Reminder> {
         const BEFORE_THE_END: &str = "a time before the request expires (decide_within)";
         let mut all = Vec::new();
         if let Some(after) = section.read("remind_after", values::seconds) {
@@ -221,19 +228,12 @@ impl Reading<'_> {
         for one in section.sections("escalate", "") {
             let after = one.need("after", "when to tell more people, like \"20m\"", values::seconds);
             one.missing("to", "a list of approver sets");
-            let to = self.known_sets(&one, "to");
+            let to = self.somebody(&one, "to");
             if after.is_some_and(|after| after >= decide_within) {
                 one.wrong("after", "a later time", BEFORE_THE_END);
             }
-            if one.value("to").and_then(|v| v.get_ref().as_array()).is_some_and(|list| list.is_empty()) {
-                one.wrong("to", "an empty list", "a list of approver sets");
-            }
-            all.extend(after.map(|after| Reminder { after, to }));
+            all.extend(after.zip(to).map(|(after, to)| Reminder { after, to }));
             one.done();
-        }
-        if !all.is_empty() {
-            let rule = self.name;
-            self.warnings.push(format!("Rule `{rule}`: nobody is reminded yet when nobody decides."));
         }
         all.sort();
         all
@@ -247,24 +247,20 @@ impl Reading<'_> {
         Notify { to, by }
     }
 
-    fn break_glass(&mut self, section: Section<'_>) -> Option<Outcome> {
-        section.need("max_duration", A_LIFETIME, values::seconds);
-        section.read("max_token_lifetime", values::seconds);
+    fn break_glass(&self, section: Section<'_>) -> Option<Outcome> {
+        let max_duration = section.need("max_duration", A_LIFETIME, values::seconds);
+        let max_token_lifetime = section.read("max_token_lifetime", values::seconds).unwrap_or(MAX_TOKEN_LIFETIME);
         section.missing("requesters", "a list of approver sets: who may break the glass");
-        self.known_sets(&section, "requesters");
-        section.missing("tell", "a list of approver sets: who is told");
-        self.known_sets(&section, "tell");
-        section.need("review_within", "when it must have been reviewed, like \"24h\"", values::seconds);
+        let requesters = self.somebody(&section, "requesters");
+        section.missing("tell", "a list of approver sets: who is told, and who reviews it");
+        let tell = self.somebody(&section, "tell");
+        let review_within =
+            section.need("review_within", "when it must have been reviewed, like \"24h\"", values::seconds);
         section.done();
-        Some(Outcome::Deny(self.not_yet("break-glass")))
-    }
-
-    /// Words for what this version refuses because it cannot enforce it; also a warning.
-    fn not_yet(&mut self, what: &str) -> String {
-        let rule = self.name;
-        self.warnings
-            .push(format!("Rule `{rule}` needs {what}, which is not there yet: it refuses what falls under it."));
-        format!("The rule `{rule}` needs {what}, which this version does not enforce yet, so it refuses.")
+        let (collect_within, uses) = (LONGEST, Uses::Window);
+        let bounds = Bounds { max_duration: max_duration?, max_token_lifetime, collect_within, uses };
+        let (requesters, tell, review_within) = (requesters?, tell?, review_within?);
+        Some(Outcome::BreakGlass(Arc::new(BreakGlass { bounds, requesters, tell, review_within })))
     }
 }
 

@@ -108,6 +108,7 @@ fn slack_of(section: Section<'_>, sources: &Sources<'_>) -> Option<Slack> {
     };
     let team_id =
         section.need("team_id", "the workspace's id, like \"T0ACME\"", |v| values::name(v, |t| SlackTeamId::parse(t)));
+    let enterprise_id = section.read("enterprise_id", enterprise_id);
     let app_id = section.need("app_id", AN_APP, app_id);
     let channel = section.need("channel", "the id of a channel, like \"C0APPROVALS\"", |v| {
         values::name(v, |t| SlackChannelId::parse(t))
@@ -134,6 +135,7 @@ fn slack_of(section: Section<'_>, sources: &Sources<'_>) -> Option<Slack> {
     Some(Slack {
         api_url: api_url?,
         team_id: team_id?,
+        enterprise_id,
         app_id: app_id?,
         channel: channel?,
         command: command?,
@@ -161,6 +163,13 @@ fn api_url(value: &DeValue<'_>) -> Result<Url, String> {
         return Ok(url);
     }
     Err("an https address (plain http only on this machine): the bot's token is sent there".to_owned())
+}
+
+fn enterprise_id(value: &DeValue<'_>) -> Result<String, String> {
+    let fits = |text: &&str| {
+        text.len() >= 3 && text.starts_with('E') && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    };
+    value.as_str().filter(fits).map(str::to_owned).ok_or_else(|| "an organization's id, like \"E0ACME\"".to_owned())
 }
 
 const AN_APP: &str = "the app's id, like \"A0COUNTERSIGN\"";

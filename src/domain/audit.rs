@@ -25,6 +25,9 @@ pub enum Kind {
     /// The same token request came again with another reason, lifetime or address.
     #[serde(rename = "request.joined")]
     RequestJoined,
+    /// Nobody has decided yet, and people were told.
+    #[serde(rename = "request.reminded")]
+    RequestReminded,
     /// An approver agreed, and more must.
     #[serde(rename = "vote.recorded")]
     VoteRecorded,
@@ -79,6 +82,27 @@ pub enum Kind {
     /// The requester is told that a grant ends soon.
     #[serde(rename = "grant.ending")]
     GrantEnding,
+    /// Somebody broke the glass; the review is open.
+    #[serde(rename = "glass.broken")]
+    GlassBroken,
+    /// Nobody has reviewed a broken glass in time, and people were told.
+    #[serde(rename = "review.overdue")]
+    ReviewOverdue,
+    /// Somebody said whether breaking the glass was justified.
+    #[serde(rename = "review.answered")]
+    ReviewAnswered,
+    /// An operator lifted cool-downs.
+    #[serde(rename = "cooldown.lifted")]
+    CooldownLifted,
+    /// What would have been asked or refused, where the policy only looks on.
+    #[serde(rename = "observed")]
+    Observed,
+    /// A policy was read anew and is in force.
+    #[serde(rename = "policy.reloaded")]
+    PolicyReloaded,
+    /// A policy that was to be read anew cannot be used; the one before stays in force.
+    #[serde(rename = "policy.refused")]
+    PolicyRefused,
     /// A click, form or command counted for nothing.
     #[serde(rename = "click.refused")]
     ClickRefused,
@@ -95,6 +119,7 @@ impl Kind {
             Self::TokenIssued => "token.issued",
             Self::RequestOpened => "request.opened",
             Self::RequestJoined => "request.joined",
+            Self::RequestReminded => "request.reminded",
             Self::VoteRecorded => "vote.recorded",
             Self::VoteWithdrawn => "vote.withdrawn",
             Self::RequestNarrowed => "request.narrowed",
@@ -113,6 +138,13 @@ impl Kind {
             Self::GrantCollected => "grant.collected",
             Self::GrantStarted => "grant.started",
             Self::GrantEnding => "grant.ending",
+            Self::GlassBroken => "glass.broken",
+            Self::ReviewOverdue => "review.overdue",
+            Self::ReviewAnswered => "review.answered",
+            Self::CooldownLifted => "cooldown.lifted",
+            Self::Observed => "observed",
+            Self::PolicyReloaded => "policy.reloaded",
+            Self::PolicyRefused => "policy.refused",
             Self::ClickRefused => "click.refused",
             Self::DeliveryFailed => "delivery.failed",
         }

@@ -28,6 +28,8 @@ pub enum Source {
     Request(RequestId),
     /// A rule that allows.
     AllowRule,
+    /// A person broke the glass, as a rule lets them.
+    BreakGlass,
 }
 
 /// What was done to a grant. Its ends by time are not states: [`Grant::status`] derives them.
@@ -227,6 +229,19 @@ impl Grant {
         }
     }
 
+    /// The grant of somebody who broke the glass: it begins at once, and is as short as the rule says.
+    pub fn emergency(id: GrantId, asked: &TokenRequest, terms: &Terms, policy: PolicyVersion, now: Timestamp) -> Self {
+        Self { source: Source::BreakGlass, ..Self::allowed(id, asked, terms, policy, now) }
+    }
+
+    /// Whether tokens may be issued under it at `now`.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        match self.status(now) {
+            Status::Reserved | Status::Active => true,
+            Status::Ended(_) | Status::Revoked => false,
+        }
+    }
+
     /// What it is at `now`. Expiry holds by this reading, whether or not anybody wrote it down.
     pub fn status(&self, now: Timestamp) -> Status {
         match &self.state {
@@ -332,7 +347,7 @@ impl Grant {
         }
         let until = match self.source {
             Source::AllowRule => after(now, cooldown).max(self.expires_at),
-            Source::Request(_) => after(now, cooldown),
+            Source::Request(_) | Source::BreakGlass => after(now, cooldown),
         };
         let summary = format!("{by} revoked the grant of {}", spoken(&self.scopes));
         let audit = self.entry(
@@ -386,7 +401,7 @@ impl Grant {
     pub fn request(&self) -> Option<&RequestId> {
         match &self.source {
             Source::Request(id) => Some(id),
-            Source::AllowRule => None,
+            Source::AllowRule | Source::BreakGlass => None,
         }
     }
 

@@ -113,6 +113,14 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// Whether addresses say who somebody is.
+    pub fn maps_addresses(&self) -> bool {
+        match self.email {
+            EmailMapping::Off => false,
+            EmailMapping::Verified => true,
+        }
+    }
+
     /// The one identity that permits, if this account has one.
     pub fn principal(&self, user: &SlackUserId, standing: &Standing) -> Option<Principal> {
         if let Some(principal) = self.users.get(user) {

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod access_request;
 pub mod grant;
 pub mod quorum;
+pub mod review;
 mod tenure;
 
 pub mod audit;

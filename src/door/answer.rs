@@ -12,6 +12,8 @@ use crate::domain::scope::{Scope, ScopeSet};
 pub enum Answer {
     /// A token may be issued, within these bounds.
     Granted(Granted),
+    /// The policy only looks on: issue as without us.
+    Observed(Observed),
     /// People are asked; ask again.
     Pending(Pending),
     /// No.
@@ -68,6 +70,19 @@ pub struct PendingRest {
     pub interval: u64,
     /// Where its state can be read.
     pub status_url: String,
+}
+
+/// A token that passes because the policy only looks on. There is no grant behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// What was asked for, without what an enforced rule refused.
+    pub scopes: ScopeSet,
+    /// As long as the call wished, in whole seconds; none where it named no time: then the server's own holds.
+    pub lifetime: Option<u64>,
+    /// The end of that.
+    pub expires_at: Option<Timestamp>,
+    /// The scopes that dropped out, each with what to say about it.
+    pub dropped: BTreeMap<Scope, Refused>,
 }
 
 /// People are asked.

@@ -15,7 +15,7 @@ mod rendered;
 #[cfg(test)]
 pub(crate) mod for_tests;
 
-pub use answer::{Answer, Denied, DeniedKind, Granted, Pending, PendingRest};
+pub use answer::{Answer, Denied, DeniedKind, Granted, Observed, Pending, PendingRest};
 pub use authenticate::{HookAuth, UnusableAuth, Verified, WEBHOOK_ID_MAX, authenticate};
 pub use members::{BINDING_MESSAGE_MAX, LIFETIME_MAX, LIST_MAX, REASON_MAX};
 pub use reading::{Body, ParseError, Problem, Problems};

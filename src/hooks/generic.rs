@@ -12,7 +12,7 @@ use crate::domain::Timestamp;
 use crate::domain::ids::HookName;
 use crate::domain::scope::ScopeSet;
 use crate::domain::token_request::{Client, Subject, SubjectKind, TokenRequest};
-use crate::door::{Answer, Body, Denied, Granted, ParseError, Pending, Problems, Rendered, Verified};
+use crate::door::{Answer, Body, Denied, Granted, Observed, ParseError, Pending, Problems, Rendered, Verified};
 
 /// The text of `scope` has no bound of its own: beyond 2,500 characters it is refused with a reason, not malformed.
 const SCOPE_TEXT_MAX: usize = usize::MAX;
@@ -87,6 +87,7 @@ fn scopes(body: &mut Body<'_>, problems: &mut Problems) -> Option<ScopeSet> {
 pub fn render(answer: &Answer) -> Rendered {
     match answer {
         Answer::Granted(granted) => Rendered::json(200, &granted_body(granted)),
+        Answer::Observed(observed) => Rendered::json(200, &observed_body(observed)),
         Answer::Pending(pending) => Rendered::json(202, &pending_body(pending)).retry_after(pending.interval),
         Answer::Denied(denied) => Rendered::json(403, &denied_body(denied)),
         Answer::TooMany { retry_after_secs, says } => {
@@ -128,6 +129,16 @@ fn granted_body(granted: &Granted) -> Value {
             "request_id": rest.request_id, "scope": rest.scopes.to_string(), "interval": rest.interval,
             "status_url": rest.status_url,
         });
+    }
+    body
+}
+
+/// No grant and no receipt stand behind it; without a wish the server's own lifetime holds.
+fn observed_body(observed: &Observed) -> Value {
+    let mut body = json!({ "decision": "granted", "scope": observed.scopes.to_string(), "observed": true });
+    if let (Some(lifetime), Some(at)) = (observed.lifetime, observed.expires_at) {
+        body["expires_in"] = json!(lifetime);
+        body["expires_at"] = json!(instant(at));
     }
     body
 }

@@ -256,7 +256,10 @@ pub fn render(answer: &Answer, echo: &Echo) -> Rendered {
             Ok(session) => Rendered::json(200, &json_session(&session)),
             Err(_) => Rendered::empty(403),
         },
+        // An empty 204 leaves the session as it is: issued as without us.
+        Answer::Observed(observed) if echo.would_issue.is_subset(&observed.scopes) => Rendered::empty(204),
         Answer::Granted(_)
+        | Answer::Observed(_)
         | Answer::Pending(_)
         | Answer::Denied(_)
         | Answer::TooMany { .. }

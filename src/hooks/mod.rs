@@ -9,7 +9,7 @@ pub mod hydra;
 mod prefer;
 
 pub use crate::door::{
-    Abilities, Answer, Body, Denied, DeniedKind, Dialect, Granted, HookAuth, ParseError, Pending, PendingRest, Problem,
-    Problems, Rendered, UnusableAuth, Verified, WEBHOOK_ID_MAX, authenticate,
+    Abilities, Answer, Body, Denied, DeniedKind, Dialect, Granted, HookAuth, Observed, ParseError, Pending,
+    PendingRest, Problem, Problems, Rendered, UnusableAuth, Verified, WEBHOOK_ID_MAX, authenticate,
 };
 pub use prefer::preferred_wait;

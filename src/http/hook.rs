@@ -92,6 +92,7 @@ async fn answered(service: &Service, hook: &Hook, call: &Call, hold: Duration) -
 fn word(answer: &Answer) -> &'static str {
     match answer {
         Answer::Granted(_) => "granted",
+        Answer::Observed(_) => "observed",
         Answer::Pending(_) => "pending",
         Answer::Denied(Denied { error, .. }) => error.as_str(),
         Answer::TooMany { .. } => "too_many",

@@ -11,9 +11,9 @@ use super::{Doors, PathParts, body, hook, into_response};
 use crate::config::{ApiKey, Role};
 use crate::domain::audit::Actor;
 use crate::domain::hashing::sha256_hex;
-use crate::domain::ids::{GrantId, RequestId};
+use crate::domain::ids::{GrantId, RequestId, SlackChannelId};
 use crate::door::Rendered;
-use crate::service::Error;
+use crate::service::{Error, Lift};
 
 /// The most rows of one page.
 const PAGE_MAX: u32 = 200;
@@ -94,6 +94,28 @@ pub async fn revoke(State(doors): State<Doors>, PathParts(id): PathParts<String>
     })
 }
 
+/// `POST /v1/slack/rebuild`: everything that is open is drawn into a channel.
+pub async fn rebuild(State(doors): State<Doors>, request: Request) -> Response {
+    if let Err(rendered) = key(&doors, request.headers(), Role::Operator) {
+        return into_response(rendered);
+    }
+    let body = match body::read(request).await {
+        Ok((_, body)) => body,
+        Err(rendered) => return into_response(rendered),
+    };
+    let asked = serde_json::from_slice::<Value>(&body).ok();
+    let channel = asked.as_ref().and_then(|asked| asked["channel"].as_str());
+    into_response(match channel.map(SlackChannelId::parse) {
+        Some(Ok(channel)) => answer(doors.service.rebuild(&channel).await, |cards| json!({ "cards": cards })),
+        Some(Err(_)) | None => Rendered::problem(
+            400,
+            "about:blank",
+            "Bad Request",
+            "`channel` must be a channel's id, like \"C0APPROVALS\".",
+        ),
+    })
+}
+
 /// `GET /v1/audit`
 pub async fn audit(State(doors): State<Doors>, page: Asked, headers: HeaderMap) -> Response {
     let page = match page_for(&doors, &headers, page) {
@@ -123,6 +145,88 @@ pub async fn outbox(State(doors): State<Doors>, page: Asked, headers: HeaderMap)
         Ok(page) => answer(doors.service.dead_letters(page.most()).await, |all| json!({ "dead": all })),
         Err(rendered) => rendered,
     })
+}
+
+/// Which reviews.
+#[derive(Debug, Deserialize)]
+pub struct Reviews {
+    /// `open` for those that nobody has answered.
+    state: Option<String>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+/// `GET /v1/reviews`: broken glasses, and what was said of them.
+pub async fn reviews(
+    State(doors): State<Doors>,
+    asked: Result<Query<Reviews>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(rendered) = key(&doors, &headers, Role::Viewer) {
+        return into_response(rendered);
+    }
+    let says = "`limit` must be a whole number, and `state` is `open` or `all`.";
+    let open = match &asked {
+        Ok(Query(asked)) => match asked.state.as_deref() {
+            Some("open") => Some(true),
+            None | Some("all") => Some(false),
+            Some(_) => None,
+        },
+        Err(_) => None,
+    };
+    let (Ok(Query(Reviews { page, .. })), Some(open)) = (asked, open) else {
+        return into_response(Rendered::problem(400, "about:blank", "Bad Request", says));
+    };
+    let found = doors.service.reviews(open, page.before.as_deref(), page.most()).await;
+    into_response(answer(found, |all| json!({ "reviews": all })))
+}
+
+/// `GET /v1/cooldowns`: what is refused without asking.
+pub async fn cooldowns(State(doors): State<Doors>, page: Asked, headers: HeaderMap) -> Response {
+    into_response(match page_for(&doors, &headers, page) {
+        Ok(page) => answer(doors.service.cooling_down(page.most()).await, |all| json!({ "cooldowns": all })),
+        Err(rendered) => rendered,
+    })
+}
+
+/// Which cool-downs to lift, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lifting {
+    hook: Option<String>,
+    client: Option<String>,
+    subject: Option<String>,
+    audience: Option<String>,
+    scope: Option<String>,
+    reason: String,
+}
+
+/// `POST /v1/cooldowns/lift`
+pub async fn lift_cooldowns(State(doors): State<Doors>, request: Request) -> Response {
+    let by = match key(&doors, request.headers(), Role::Operator) {
+        Ok(key) => Actor::Operator(key.name.clone()),
+        Err(rendered) => return into_response(rendered),
+    };
+    let body = match body::read(request).await {
+        Ok((_, body)) => body,
+        Err(rendered) => return into_response(rendered),
+    };
+    let wrong = |says: &str| into_response(Rendered::problem(400, "about:blank", "Bad Request", says));
+    let Ok(lifting) = serde_json::from_slice::<Lifting>(&body) else {
+        return wrong("Send JSON with `reason`, and one or more of `hook`, `client`, `subject`, `audience`, `scope`.");
+    };
+    let Lifting { hook, client, subject, audience, scope, reason } = lifting;
+    let (lift, reason) = (Lift { hook, client, subject, audience, scope }, reason.trim());
+    if reason.is_empty() || reason.chars().count() > 500 {
+        return wrong("`reason` must be a text of 1 to 500 characters.");
+    }
+    if lift.is_empty() {
+        return wrong(
+            "Name one or more of `hook`, `client`, `subject`, `audience`, `scope`; all at once is not lifted.",
+        );
+    }
+    let lifted = doors.service.lift_cooldowns(&lift, by, reason).await;
+    into_response(answer(lifted, |lifted| json!({ "lifted": lifted })))
 }
 
 /// The page that somebody asks for who may look.

@@ -300,5 +300,9 @@ async fn presets() -> Json<Value> {
             "subject": "alice@example.com", "actor": ["agent:support"], "scope": "payments:refund",
             "audience": [payments], "expires_in": 600, "reason": "customer asked in PAY-4999",
             "context": { "ip": "198.51.100.23" } } },
+        { "id": "carol-glass", "title": "Carol is on call and breaks the glass", "who": "person", "wait": 0, "body": {
+            "grant_type": code, "client_id": "ops-cli", "subject": "carol@example.com", "scope": "prod:admin",
+            "audience": [payments], "expires_in": 1800, "reason": "payments are down, INC-77",
+            "context": { "break_glass": true } } },
     ]))
 }

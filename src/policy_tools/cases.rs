@@ -60,6 +60,8 @@ enum Verdict {
     Refused,
     Allowed,
     Asked,
+    BrokenGlass,
+    Observed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -68,6 +70,7 @@ enum ScopeVerdict {
     Allow,
     Deny,
     Ask,
+    BreakGlass,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -135,6 +138,10 @@ fn got<'a>(judged: &'a [Judged], ruling: &'a Ruling) -> Got<'a> {
     match ruling {
         Ruling::Refused(refused) => Got { says: &refused.says, ..nothing },
         Ruling::Allowed(terms) => Got { verdict: Verdict::Allowed, bounds: Some(&terms.bounds), ..nothing },
+        Ruling::BreakGlass(glass) => {
+            Got { verdict: Verdict::BrokenGlass, bounds: Some(&glass.terms.bounds), ..nothing }
+        }
+        Ruling::Observed(terms) => Got { verdict: Verdict::Observed, bounds: Some(&terms.bounds), ..nothing },
         Ruling::Asked(question) => {
             let asked = Got { bounds: Some(&question.terms.bounds), question: Some(question), ..nothing };
             match &question.not_now {
@@ -235,6 +242,7 @@ fn kind(outcome: &Outcome) -> ScopeVerdict {
         Outcome::Allow(_) => ScopeVerdict::Allow,
         Outcome::Deny(_) => ScopeVerdict::Deny,
         Outcome::Ask(_) => ScopeVerdict::Ask,
+        Outcome::BreakGlass(_) => ScopeVerdict::BreakGlass,
     }
 }
 
@@ -243,6 +251,8 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Refused => "refused",
         Verdict::Allowed => "allowed",
         Verdict::Asked => "asked",
+        Verdict::BrokenGlass => "broken_glass",
+        Verdict::Observed => "observed",
     }
 }
 
@@ -251,5 +261,6 @@ fn scope_word(verdict: ScopeVerdict) -> &'static str {
         ScopeVerdict::Allow => "allow",
         ScopeVerdict::Deny => "deny",
         ScopeVerdict::Ask => "ask",
+        ScopeVerdict::BreakGlass => "break_glass",
     }
 }

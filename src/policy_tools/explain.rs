@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::{Said, request, words};
 use crate::config::read_policy;
 use crate::domain::Timestamp;
-use crate::domain::policy::{Explained, Outcome, Passed, Policy, Question, Ruling, Terms};
+use crate::domain::policy::{Explained, Mode, Outcome, Passed, Policy, Question, Ruling, Terms};
 use crate::domain::token_request::{SubjectKind, TokenRequest};
 
 /// Judges a token request and explains the verdict.
@@ -52,6 +52,9 @@ fn one_scope(out: &mut String, policy: &Policy, one: &Explained) -> fmt::Result 
         (Outcome::Deny(_), None) => writeln!(out, "\n{scope}: refused, because no rule is true for it")?,
         (Outcome::Deny(_), Some(number)) => writeln!(out, "\n{scope}: refused by rule {number}")?,
         (Outcome::Allow(_), number) => writeln!(out, "\n{scope}: allowed by rule {}", number.unwrap_or_default())?,
+        (Outcome::BreakGlass(_), number) => {
+            writeln!(out, "\n{scope}: issued by breaking the glass, says rule {}", number.unwrap_or_default())?;
+        }
         (Outcome::Ask(_), number) => {
             writeln!(out, "\n{scope}: people are asked, says rule {}", number.unwrap_or_default())?
         }
@@ -67,6 +70,9 @@ fn one_scope(out: &mut String, policy: &Policy, one: &Explained) -> fmt::Result 
             writeln!(out, "       this one: {}", one_line(rule.when.source()))?;
         }
         writeln!(out, "       it {}", words::outcome(&one.judged.outcome))?;
+        if one.judged.mode == Mode::Observe {
+            writeln!(out, "       but it only looks on: the scope passes, and this is recorded")?;
+        }
     }
     Ok(())
 }
@@ -93,6 +99,19 @@ fn sum(out: &mut String, ruling: &Ruling, explained: &[Explained]) -> fmt::Resul
         Ruling::Allowed(terms) => {
             writeln!(out, "\nAll together: issued without asking")?;
             issued(out, terms)
+        }
+        Ruling::Observed(terms) => {
+            writeln!(out, "\nAll together: passes, because the rules only look on; it is recorded")?;
+            issued(out, terms)
+        }
+        Ruling::BreakGlass(glass) => {
+            writeln!(out, "\nAll together: issued at once to whoever may break the glass, and reviewed afterwards")?;
+            issued(out, &glass.terms)?;
+            for sets in &glass.requesters {
+                writeln!(out, "  who asks              is a person of {}", words::sets(sets))?;
+            }
+            writeln!(out, "  told at once          {}", words::sets(&glass.tell))?;
+            writeln!(out, "  reviewed within       {}", words::time(glass.review_within))
         }
         Ruling::Asked(question) => match &question.not_now {
             Some(refused) => {

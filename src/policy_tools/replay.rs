@@ -92,6 +92,8 @@ fn after(policy: &Policy, history: &History, recorded: &Recorded) -> Shape {
     match policy.rule(asked, judged, recorded.narrow_scope) {
         Ruling::Refused(refused) => refusal(&refused),
         Ruling::Allowed(terms) => allowed(&terms),
+        Ruling::Observed(terms) => Shape { verdict: "only observed", ..allowed(&terms) },
+        Ruling::BreakGlass(glass) => Shape { verdict: "issued by breaking the glass", ..allowed(&glass.terms) },
         Ruling::Asked(question) => match &question.not_now {
             Some(refused) => refusal(refused),
             None => self::asked(&question),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::ids::SetName;
 use crate::domain::policy::{
     Ask, Bounds, Ceremony, LONGEST, NotifyBy, OnDeactivation, Outcome, Requirement, SelfApproval, Uses,
 };
@@ -23,7 +24,19 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Allow(bounds) => format!("allows it without asking, {}", lasts(bounds)),
         Outcome::Deny(says) => format!("refuses it: {says}"),
         Outcome::Ask(ask) => format!("asks {}, {}", people(&ask.requirements), lasts(&ask.bounds)),
+        Outcome::BreakGlass(glass) => format!(
+            "lets people of {} break the glass, {}; {} is told at once and must review it within {}",
+            sets(&glass.requesters),
+            lasts(&glass.bounds),
+            glass.tell.iter().map(|set| set.as_str()).collect::<Vec<_>>().join(" and "),
+            time(glass.review_within)
+        ),
     }
+}
+
+/// Any of these sets.
+pub(super) fn sets(names: &[SetName]) -> String {
+    names.iter().map(|set| set.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
 /// Who must agree.

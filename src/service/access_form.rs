@@ -310,6 +310,6 @@ fn chosen(all: &[Choice], value: &str) -> Option<Choice> {
 fn wants_reason(policy: &Policy, says: &str) -> bool {
     policy.rules.iter().any(|rule| match &rule.outcome {
         Outcome::Ask(ask) => ask.reason.as_ref().is_some_and(|reason| reason.says == says),
-        Outcome::Allow(_) | Outcome::Deny(_) => false,
+        Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => false,
     })
 }

@@ -39,6 +39,9 @@ pub(super) enum Verdict {
     Asked { question: Box<Question>, hooks: Vec<HookName>, server: ServerAbilities },
 }
 
+/// What is told to somebody who asks ahead for what is there for emergencies.
+const EMERGENCIES: &str = "This is there for emergencies: the client asks for it when one is there.";
+
 impl Service {
     /// Judges what is asked ahead for each hook where it could be collected. A hook whose verdict refuses any of it
     /// drops out; of the others all that they demand is demanded.
@@ -59,6 +62,9 @@ impl Service {
             let on_behalf = speaks_for(asked, &who.principal) || judged.iter().all(may_be_asked_for_others);
             match policy.rule(&there, judged.clone(), false) {
                 Ruling::Refused(refused) => says = refused.says,
+                Ruling::BreakGlass(_) => EMERGENCIES.clone_into(&mut says),
+                // What is only looked at passes there anyway.
+                Ruling::Observed(_) => {}
                 Ruling::Allowed(_) | Ruling::Asked(_) if !on_behalf => {
                     "No rule lets you ask for somebody else here.".clone_into(&mut says);
                 }
@@ -82,7 +88,8 @@ impl Service {
         Ok(match policy.rule(asked, all, false) {
             Ruling::Asked(question) => Verdict::Asked { question: Box::new(question), hooks, server },
             Ruling::Refused(refused) => Verdict::Refused(refused.says),
-            Ruling::Allowed(_) => Verdict::Allowed,
+            Ruling::Allowed(_) | Ruling::Observed(_) => Verdict::Allowed,
+            Ruling::BreakGlass(_) => Verdict::Refused(EMERGENCIES.to_owned()),
         })
     }
 
@@ -126,6 +133,9 @@ pub(super) fn offered<'p>(policy: &'p Policy, wish: &Wish) -> Option<&'p Resourc
     })
 }
 
+/// Stands for the number that the asker is shown, until there is one.
+pub(super) const SHOWN_BY_US: &str = "shown by us";
+
 /// The token request that a hook may send one day, as far as it is known.
 pub(super) fn asked_ahead(who: &Asker, wish: &Wish, hook: HookName) -> TokenRequest {
     let subject = wish.subject.as_ref().unwrap_or(&who.principal);
@@ -140,7 +150,9 @@ pub(super) fn asked_ahead(who: &Asker, wish: &Wish, hook: HookName) -> TokenRequ
         audience: std::iter::once(wish.audience.clone()).collect(),
         authorization_details: Vec::new(),
         cnf: None,
-        binding_message: None,
+        // Where approvers must type a number, we show the asker one of ours when it is opened; that there will be one
+        // is known while it is judged.
+        binding_message: Some(SHOWN_BY_US.to_owned()),
         requested_lifetime: wish.lifetime,
         reason: wish.reason.clone(),
         context: std::collections::BTreeMap::new(),
@@ -164,6 +176,6 @@ pub(super) fn out_of_bounds(wish: &Wish, now: Timestamp) -> Option<String> {
 fn may_be_asked_for_others(judged: &Judged) -> bool {
     match &judged.outcome {
         Outcome::Ask(ask) => ask.on_behalf,
-        Outcome::Allow(_) | Outcome::Deny(_) => false,
+        Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => false,
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::observe::Judgement;
 use super::{CONFLICTS_MAX, Error, HELD_MAX, Hook, Service, fresh_grant_id, fresh_request_id};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Event, Refusal, ServerAbilities, State, Status, Step};
@@ -62,7 +63,11 @@ impl Service {
             Answer::Conflict => {
                 Box::pin(self.turned_away(call, "its identifier was used for another body before")).await?;
             }
-            Answer::Granted(_) | Answer::Pending(_) | Answer::Denied(_) | Answer::Unavailable { .. } => {}
+            Answer::Granted(_)
+            | Answer::Observed(_)
+            | Answer::Pending(_)
+            | Answer::Denied(_)
+            | Answer::Unavailable { .. } => {}
         }
         Ok(answer)
     }
@@ -129,22 +134,22 @@ impl Service {
     async fn look(&self, hook: &Hook, call: &Call) -> Result<Look, Error> {
         let now = self.now();
         let policy = self.policy();
-        let can_narrow = hook.dialect.abilities().narrow_scope;
-        let judged = self.judged(&policy, &call.asked, now).await?;
-        let allowed_now = can_narrow.then(|| policy.allowed_now(&call.asked, &judged)).flatten();
-        let ruling = policy.rule(&call.asked, judged, can_narrow);
+        let Judgement { ruling, observed, allowed_now } = self.judgement(&policy, hook, &call.asked, now).await?;
+        let observed = observed.as_ref();
         let terms = match &ruling {
             Ruling::Refused(refused) => {
                 return self.refuse(call, DeniedKind::Policy, refused.says.clone(), refused.rule.as_deref(), now).await;
             }
+            Ruling::Observed(terms) => return self.pass(call, terms, observed, now).await,
             Ruling::Allowed(terms) => terms,
             Ruling::Asked(question) => &question.terms,
+            Ruling::BreakGlass(glass) => &glass.terms,
         };
         if call.asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_duration) < TOKEN_LIFETIME_MIN {
             let says = format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.");
             return self.refuse(call, DeniedKind::Policy, says, None, now).await;
         }
-        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, now).await? {
+        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, observed, now).await? {
             return Ok(Look::Answer(answer));
         }
         let look = Box::pin(self.ask_people(&policy, hook, call, &ruling, terms, now)).await?;
@@ -164,7 +169,14 @@ impl Service {
         terms: &Terms,
         now: Timestamp,
     ) -> Result<Look, Error> {
-        if let Some(pending) = self.0.store.pending(&call.asked.pending_key()).await? {
+        // In an emergency nobody waits for what people still think over.
+        let waits = match ruling {
+            Ruling::BreakGlass(_) => None,
+            Ruling::Allowed(_) | Ruling::Asked(_) | Ruling::Observed(_) | Ruling::Refused(_) => {
+                self.0.store.pending(&call.asked.pending_key()).await?
+            }
+        };
+        if let Some(pending) = waits {
             return Box::pin(self.attach(call, pending, now)).await;
         }
         if let Some(standing) = self.0.store.cooldown(&call.asked, &terms.scopes, now).await? {
@@ -173,7 +185,7 @@ impl Service {
             return self.refuse(call, kind, says, None, now).await;
         }
         match ruling {
-            Ruling::Refused(_) => Ok(Look::Again),
+            Ruling::Refused(_) | Ruling::Observed(_) => Ok(Look::Again),
             Ruling::Allowed(terms) => self.allow(policy, call, terms, now).await,
             Ruling::Asked(question) => {
                 if let Some(pending) = self.waited_for(call, terms, now).await? {
@@ -181,6 +193,7 @@ impl Service {
                 }
                 Box::pin(self.open(policy, hook, call, question, now)).await
             }
+            Ruling::BreakGlass(glass) => Box::pin(self.break_glass(policy, call, glass, now)).await,
         }
     }
 
@@ -212,6 +225,7 @@ impl Service {
             self.time_passed_for(&pending, now).await?;
             return Ok(Look::Again);
         }
+        self.0.repeats.count(&pending.id, now);
         match pending.apply(Event::AskedAgain(Box::new(call.asked.clone())), now) {
             Ok(step) => {
                 let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
@@ -300,7 +314,7 @@ impl Service {
         Ok((pending >= most).then(|| Limit { says: says() }))
     }
 
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         call: &Call,
         kind: DeniedKind,
@@ -340,7 +354,7 @@ impl Service {
     }
 
     /// Commits, and only then lets the look stand.
-    async fn committed(&self, commit: Commit, look: Look, now: Timestamp) -> Result<Look, Error> {
+    pub(super) async fn committed(&self, commit: Commit, look: Look, now: Timestamp) -> Result<Look, Error> {
         let delivers = !commit.deliveries.is_empty();
         match self.0.store.commit(commit, now).await {
             Ok(Outcome::Done) => {

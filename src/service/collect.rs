@@ -7,7 +7,7 @@ use crate::domain::access_request::{AccessRequest, Origin, would_meet};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, GrantStep};
 use crate::domain::identity::Voter;
-use crate::domain::policy::{PolicyVersion, Question, Ruling, Terms, Uses};
+use crate::domain::policy::{Question, Ruling, Terms, Uses};
 use crate::domain::token_request::CoverageKey;
 use crate::store::{Change, Commit, Outcome};
 
@@ -179,10 +179,11 @@ impl Service {
             Some(id) => self.0.store.request(id).await?,
             None => None,
         };
-        let deliveries = request
+        let mut deliveries = request
             .as_ref()
             .map(|request| self.deliveries(request, &step.effects, Some(&step.audit)))
             .unwrap_or_default();
+        deliveries.extend(self.review_refresh(grant).await?);
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),
             cooldowns: step.cooldowns,
@@ -196,24 +197,4 @@ impl Service {
         }
         Ok(done)
     }
-}
-
-/// What a grant may still give under the policy of today, in seconds of a token: the stricter of both wins. None where
-/// that policy would ask more people than agreed, or would have ended it by now.
-pub(super) fn bound_today(
-    grant: &Grant,
-    ruling: &Ruling,
-    terms: &Terms,
-    policy: &PolicyVersion,
-    repeated: bool,
-    now: Timestamp,
-) -> Option<u64> {
-    let agreed = match ruling {
-        // At the first hand-over those who approved are asked about themselves, and the grant ends if they are not enough.
-        Ruling::Asked(question) if grant.request().is_some() && grant.used > 0 && grant.policy != *policy => {
-            would_meet(question, grant.deciders.iter())
-        }
-        Ruling::Asked(_) | Ruling::Allowed(_) | Ruling::Refused(_) => true,
-    };
-    if agreed { grant.bounded_by(&terms.bounds, repeated, now) } else { None }
 }

@@ -12,7 +12,7 @@ use crate::domain::policy::Question;
 use crate::domain::scope::Scope;
 use crate::slack::access_command::{self, Line};
 use crate::slack::cards;
-use crate::slack::click::{Command, Origin, origin_refusal};
+use crate::slack::click::{Command, Origin};
 use crate::slack::home;
 use crate::slack::text::{clean, code, cut, date, duration};
 use crate::slack::{Message, access_form};
@@ -41,8 +41,7 @@ impl Service {
     /// # Errors
     /// When the store does not answer: then nothing was done.
     pub async fn command(&self, command: &Command) -> Result<CommandAnswer, Error> {
-        let (app_id, team_id) = self.slack_installation();
-        if let Some(foreign) = origin_refusal(&command.origin, app_id, team_id) {
+        if let Some(foreign) = self.is_foreign(&command.origin) {
             return self.command_refused(&command.origin, &Why::Foreign(foreign)).await;
         }
         if command.text.trim().is_empty() {

@@ -8,7 +8,7 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::Asker;
 use crate::domain::identity::EmailMapping;
 use crate::domain::ids::{GrantId, RequestId, SlackUserId};
-use crate::slack::click::{Foreign, Origin, Press, origin_refusal};
+use crate::slack::click::{Foreign, Origin, Press};
 use crate::store::{Control, Place};
 
 /// Makes the values of one message or view before it is sent.
@@ -41,8 +41,7 @@ impl Minting {
 impl Service {
     /// Who did something in Slack, asked of Slack now: a full member of our workspace with an identity.
     pub(super) async fn asker(&self, origin: &Origin) -> Result<Asker, Why> {
-        let (app_id, team_id) = self.slack_installation();
-        if let Some(foreign) = origin_refusal(origin, app_id, team_id) {
+        if let Some(foreign) = self.is_foreign(origin) {
             return Err(Why::Foreign(foreign));
         }
         let Some(user) = &origin.user else { return Err(Why::Foreign(Foreign::Nobody)) };

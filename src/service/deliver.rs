@@ -65,6 +65,9 @@ impl Service {
     /// When the store does not answer; the lease runs out and another turn tries again.
     pub async fn deliver_one(&self, due: Due) -> Result<(), Error> {
         let (Due(row), now) = (due, self.now());
+        if row.delivery.is_about_a_review() {
+            return self.deliver_review(&row, now).await;
+        }
         let Some(request) = self.0.store.request(&row.request_id).await? else {
             return self.finish(&row, Commit::default(), now).await;
         };
@@ -73,16 +76,43 @@ impl Service {
             let why = "the workspace's token does not work".to_owned();
             return Ok(self.0.store.try_again(&row, Attempt::NotMade, why, until).await?);
         }
-        match self.perform(&row, &request, place, now).await? {
+        let delivered = self.perform(&row, &request, place, now).await?;
+        self.went(&row, Some(&request), place, delivered, now).await
+    }
+
+    /// The same about the review of a broken glass, which is no access request.
+    async fn deliver_review(&self, row: &Claimed, now: Timestamp) -> Result<(), Error> {
+        let Some(review) = self.0.store.review(&row.request_id).await? else {
+            return self.finish(row, Commit::default(), now).await;
+        };
+        let place = &self.0.places.first;
+        if let Some(until) = place.paused_until(now) {
+            let why = "the workspace's token does not work".to_owned();
+            return Ok(self.0.store.try_again(row, Attempt::NotMade, why, until).await?);
+        }
+        let delivered = self.perform_review(row, &review, place, now).await?;
+        self.went(row, None, place, delivered, now).await
+    }
+
+    /// What follows from how it went.
+    async fn went(
+        &self,
+        row: &Claimed,
+        request: Option<&AccessRequest>,
+        place: &Place,
+        delivered: Delivered,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        match delivered {
             Delivered::Done(commit) => {
                 place.works();
-                self.finish(&row, *commit, now).await
+                self.finish(row, *commit, now).await
             }
-            Delivered::Unneeded => self.finish(&row, Commit::default(), now).await,
+            Delivered::Unneeded => self.finish(row, Commit::default(), now).await,
             Delivered::Later(until) => {
-                Ok(self.0.store.try_again(&row, Attempt::NotMade, "it waits for its turn".to_owned(), until).await?)
+                Ok(self.0.store.try_again(row, Attempt::NotMade, "it waits for its turn".to_owned(), until).await?)
             }
-            Delivered::Failed(error) => self.failed(&row, &request, place, &error, now).await,
+            Delivered::Failed(error) => self.failed(row, request, place, &error, now).await,
         }
     }
 
@@ -99,7 +129,7 @@ impl Service {
     async fn failed(
         &self,
         row: &Claimed,
-        request: &AccessRequest,
+        request: Option<&AccessRequest>,
         place: &Place,
         error: &SlackError,
         now: Timestamp,
@@ -164,7 +194,7 @@ impl Service {
     async fn give_up(
         &self,
         row: &Claimed,
-        request: &AccessRequest,
+        request: Option<&AccessRequest>,
         place: &Place,
         error: &SlackError,
         now: Timestamp,
@@ -175,11 +205,17 @@ impl Service {
         metrics::counter!("countersign_alarms_total", "what" => "delivery_given_up").increment(1);
         let nobody_sees_it = match row.delivery.class() {
             Class::Post => true,
-            Class::Edit => error.fault() == Some(Fault::Place) && request.status(now) == Status::Pending,
+            Class::Edit => {
+                let waits = request.is_some_and(|request| request.status(now) == Status::Pending);
+                error.fault() == Some(Fault::Place) && waits
+            }
             Class::Note | Class::Direct => false,
         };
         let elsewhere = place.elsewhere(&row.lane).filter(|_| nobody_sees_it);
-        let elsewhere = elsewhere.map(|channel| Delivery::PostCard { channel });
+        let elsewhere = elsewhere.map(|channel| match request {
+            Some(_) => Delivery::PostCard { channel },
+            None => Delivery::ReviewCard { channel },
+        });
         let audit = AuditEntry {
             at: now,
             kind: Kind::DeliveryFailed,
@@ -203,7 +239,7 @@ impl Service {
 
 impl Place {
     /// The channel for what `channel` does not take, if there is another.
-    fn elsewhere(&self, channel: &str) -> Option<String> {
+    pub(super) fn elsewhere(&self, channel: &str) -> Option<String> {
         let Self { workspace, .. } = self;
         let candidates = [&workspace.fallback_channel, &workspace.channel];
         // The usual channel's own failures go to the fallback, those of the fallback nowhere.
@@ -215,7 +251,7 @@ impl Place {
 }
 
 /// Full jitter between half a second and a minute.
-fn backoff(attempts: u32) -> Duration {
+pub(super) fn backoff(attempts: u32) -> Duration {
     let ceiling = 500u64.saturating_mul(1 << attempts.min(10)).min(PAUSE_MAX_MILLIS);
     let mut random = [0u8; 2];
     let jitter = match aws_lc_rs::rand::fill(&mut random) {

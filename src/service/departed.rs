@@ -62,6 +62,8 @@ impl Service {
         }
         let Some(who) = who else { return Ok(()) };
         for other in self.0.settings.directory.slack_users_of(who).filter(|other| *other != user) {
+            // What was learnt a while ago may be from when it was still there.
+            self.0.people.forget(other);
             match self.0.people.standing(other, false, self.now()).await {
                 Ok((standing, _)) if standing.deleted => {}
                 // Whoever cannot be asked about may still be there: what is theirs stays until it ends.

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::collect::bound_today;
 use super::receipts::Receipt;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
@@ -17,7 +16,7 @@ use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, Issuance, Source, spoken};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{RequestId, SetName};
-use crate::domain::policy::{Question, Refused, Ruling, Terms, Uses};
+use crate::domain::policy::{Observation, Question, Refused, Ruling, Terms, Uses};
 use crate::domain::scope::Scope;
 use crate::domain::token_request::Fingerprint;
 use crate::hooks::{Answer, Granted};
@@ -33,6 +32,7 @@ impl Service {
         call: &Call,
         ruling: &Ruling,
         terms: &Terms,
+        observed: Option<&Observation>,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
         let grants = self.0.store.live_grants(call.asked.coverage_key(), now).await?;
@@ -41,11 +41,11 @@ impl Service {
             Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
             Err(error) => return Err(error),
         };
-        if let Some(answer) = self.issue_from(grants, call, ruling, terms, now).await? {
+        if let Some(answer) = self.issue_from(grants, call, ruling, terms, observed, now).await? {
             return Ok(Some(answer));
         }
         match Box::pin(self.collected_for(call, ruling, terms, now)).await? {
-            Some(grant) => self.issue_from(vec![grant], call, ruling, terms, now).await,
+            Some(grant) => self.issue_from(vec![grant], call, ruling, terms, observed, now).await,
             None => Ok(None),
         }
     }
@@ -56,9 +56,10 @@ impl Service {
         call: &Call,
         ruling: &Ruling,
         terms: &Terms,
+        observed: Option<&Observation>,
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
-        let (fingerprint, version) = (call.asked.fingerprint(), self.policy().version.clone());
+        let fingerprint = call.asked.fingerprint();
         for grant in grants {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
@@ -68,8 +69,11 @@ impl Service {
                 Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
                 Err(error) => return Err(error),
             };
-            let Some(bound) = bound_today(&grant, ruling, terms, &version, repeated, now) else { continue };
+            let Some(bound) = grant.bounded_by(&terms.bounds, repeated, now) else { continue };
             let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
+            if self.outgrown(&grant, ruling) {
+                continue;
+            }
             if let Some(why) = self.deciders_refuse(&grant, ruling, now).await? {
                 self.void(&grant, why, now).await?;
                 continue;
@@ -81,7 +85,7 @@ impl Service {
                 call: call.named.clone(),
                 fingerprint: fingerprint.clone(),
                 token_expires_at: issuance.expires_at,
-                audit: entry(call, &grant, &issuance, terms, now),
+                audit: entry(call, &grant, &issuance, terms, observed, now),
                 when_used_up: self.told_when_used_up(&grant).await?,
                 at: now,
             };
@@ -146,16 +150,35 @@ impl Service {
         let current = match ruling {
             // What approvers took out needs nobody's approval any more.
             Ruling::Asked(question) => Some(question.without(&grant.removed)),
-            Ruling::Refused(_) | Ruling::Allowed(_) => None,
+            Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => None,
         };
         let enough = |question: &Question| {
             let may = |(vote, voter): &&(&Vote, Voter)| request.may_count(question.self_approval, voter, vote);
             would_meet(question, people.iter().filter(may).map(|(_, voter)| voter))
         };
-        if enough(&request.question) && current.as_ref().is_none_or(enough) {
+        let as_sure = |question: &Question| question.ceremony <= request.question.ceremony;
+        let still = |question: &Question| enough(question) && as_sure(question);
+        if enough(&request.question) && current.as_ref().is_none_or(still) {
             Ok(None)
         } else {
             Ok(Some("those who approved would not be enough any more"))
+        }
+    }
+
+    /// At a later issuance: whether a policy that changed since asks for more than those who decided. They count as
+    /// they did then, so whoever left a group after the first hand-over ends nothing. The grant stays what it is:
+    /// under yet another policy it may do again.
+    fn outgrown(&self, grant: &Grant, ruling: &Ruling) -> bool {
+        match ruling {
+            Ruling::Asked(question) if grant.request().is_some() && grant.used > 0 => {
+                grant.policy != self.policy().version
+                    && !would_meet(&question.without(&grant.removed), grant.deciders.iter())
+            }
+            Ruling::Asked(_)
+            | Ruling::Refused(_)
+            | Ruling::Allowed(_)
+            | Ruling::BreakGlass(_)
+            | Ruling::Observed(_) => false,
         }
     }
 
@@ -214,12 +237,18 @@ impl Service {
 
 /// A grant of an allow rule only counts while the policy allows; one that is nearly over gives way to a fresh one.
 fn is_usable(grant: &Grant, call: &Call, ruling: &Ruling, terms: &Terms, now: Timestamp) -> bool {
+    let in_emergency = match ruling {
+        // Where the policy asks people now, that is stricter.
+        Ruling::BreakGlass(_) | Ruling::Allowed(_) => true,
+        Ruling::Asked(_) | Ruling::Refused(_) | Ruling::Observed(_) => false,
+    };
     let by_rule = match ruling {
         Ruling::Allowed(_) => true,
-        Ruling::Asked(_) | Ruling::Refused(_) => false,
+        Ruling::Asked(_) | Ruling::Refused(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => false,
     };
     match &grant.source {
         Source::Request(_) => true,
+        Source::BreakGlass => in_emergency,
         Source::AllowRule => {
             let left = u64::try_from((grant.expires_at - now).num_seconds()).unwrap_or(0);
             let wish = call.asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_token_lifetime);
@@ -228,8 +257,15 @@ fn is_usable(grant: &Grant, call: &Call, ruling: &Ruling, terms: &Terms, now: Ti
     }
 }
 
-fn entry(call: &Call, grant: &Grant, issuance: &Issuance, terms: &Terms, now: Timestamp) -> AuditEntry {
-    AuditEntry {
+fn entry(
+    call: &Call,
+    grant: &Grant,
+    issuance: &Issuance,
+    terms: &Terms,
+    observed: Option<&Observation>,
+    now: Timestamp,
+) -> AuditEntry {
+    let mut entry = AuditEntry {
         at: now,
         kind: Kind::TokenIssued,
         actor: Actor::Hook(call.asked.hook.clone()),
@@ -240,7 +276,11 @@ fn entry(call: &Call, grant: &Grant, issuance: &Issuance, terms: &Terms, now: Ti
             "scopes": issuance.scopes, "token_expires_at": issuance.expires_at, "rules": terms.rules.values().collect::<BTreeSet<_>>(),
             "call": call.named.as_ref().map(|named| &named.id),
         }),
+    };
+    if let Some(observed) = observed {
+        entry.detail["observed"] = super::observe::detail(observed);
     }
+    entry
 }
 
 /// What is not issued of what was asked, and why: by the policy, or because the people who approved took it out.

@@ -25,7 +25,13 @@ impl Service {
             Look::Waiting(request) => (Some(Box::new(self.pending_rest(request, &question.asked))), None),
             Look::Answer(Answer::Denied(denied)) => (None, Some(denied.says.clone())),
             Look::Answer(Answer::TooMany { says, .. }) => (None, Some(says.clone())),
-            Look::Answer(Answer::Granted(_) | Answer::Pending(_) | Answer::Conflict | Answer::Unavailable { .. })
+            Look::Answer(
+                Answer::Granted(_)
+                | Answer::Pending(_)
+                | Answer::Conflict
+                | Answer::Observed(_)
+                | Answer::Unavailable { .. },
+            )
             | Look::Again => return Ok(look),
         };
         let mut terms = allowed;
@@ -36,7 +42,7 @@ impl Service {
         }
         let narrower = Ruling::Allowed(terms.clone());
         for _ in 0..CONFLICTS_MAX {
-            match self.issue_from_grants(call, &narrower, &terms, now).await? {
+            match self.issue_from_grants(call, &narrower, &terms, None, now).await? {
                 Some(Answer::Granted(mut granted)) => {
                     granted.pending = pending;
                     return Ok(Look::Answer(Answer::Granted(granted)));

@@ -11,18 +11,29 @@ mod click;
 mod collect;
 mod commands;
 mod controls;
+mod cooling;
 mod deliver;
 mod departed;
+mod glass;
 mod hand_over;
 mod home;
 mod in_part;
+mod inbound;
+mod listen;
 mod meant;
+mod notify;
+mod observe;
 mod opening;
 mod operate;
 mod pace;
 mod perform;
+mod perform_review;
 mod receipts;
+mod reload;
+mod remind;
+mod repeats;
 mod requester;
+mod reviews;
 mod step_up;
 mod time;
 mod told;
@@ -45,7 +56,7 @@ use crate::domain::access_request::{AccessRequest, Effect};
 use crate::domain::audit::{AuditEntry, Kind};
 use crate::domain::identity::Directory;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Mode, Policy};
 use crate::hooks::{Dialect, HookAuth};
 use crate::openid::Provider;
 use crate::slack::Slack;
@@ -56,8 +67,10 @@ pub use crate::openid::NotProven;
 pub use ask::Call;
 pub use click::FormAnswer;
 pub use commands::CommandAnswer;
+pub use cooling::Lift;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
+pub use reviews::ReviewView;
 pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
@@ -83,6 +96,8 @@ pub struct Hook {
     pub auth: HookAuth,
     /// How long a call may be held.
     pub hold: Duration,
+    /// Whether the policy is enforced for its calls, or only recorded.
+    pub mode: Mode,
 }
 
 /// What the service is made of.
@@ -128,6 +143,9 @@ struct Inner {
     openid: Option<Provider>,
     people: People,
     policy: RwLock<Arc<Policy>>,
+    policy_refused: AtomicBool,
+    repeats: repeats::Repeats,
+    breaking: tokio::sync::Mutex<()>,
     clock: SharedClock,
     latest: AtomicI64,
     waiters: waiters::Waiters,
@@ -137,6 +155,7 @@ struct Inner {
     refusals: click::Refusals,
     slack_fails: AtomicBool,
     places: workspaces::Places,
+    events: inbound::Events,
     probed: tokio::sync::Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
@@ -186,6 +205,9 @@ impl Service {
             openid,
             people,
             policy: RwLock::new(Arc::new(policy)),
+            policy_refused: AtomicBool::new(false),
+            repeats: repeats::Repeats::default(),
+            breaking: tokio::sync::Mutex::default(),
             clock,
             latest,
             waiters: waiters::Waiters::default(),
@@ -195,6 +217,7 @@ impl Service {
             refusals: click::Refusals::default(),
             slack_fails: AtomicBool::new(false),
             places,
+            events: inbound::Events::default(),
             probed: tokio::sync::Mutex::new(None),
         })))
     }
@@ -213,11 +236,6 @@ impl Service {
     /// How clients reach this service.
     pub fn public_url(&self) -> &str {
         &self.0.settings.public_url
-    }
-
-    /// The Slack app and workspace that clicks must come from: (app id, team id).
-    pub fn slack_installation(&self) -> (&str, &str) {
-        (&self.0.settings.app_id, &self.0.settings.team_id)
     }
 
     /// The public keys of receipts.
@@ -319,8 +337,11 @@ impl Service {
         let each = |one: &dyn Fn(String) -> Delivery| channels.iter().cloned().map(one).collect::<Vec<_>>();
         for effect in effects {
             match effect {
-                Effect::PostCards => all.extend(each(&|channel| Delivery::PostCard { channel })),
+                Effect::PostCards => all.extend(Self::first_cards(request, &channels)),
                 Effect::RefreshCards => all.extend(each(&|channel| Delivery::RefreshCards { channel })),
+                Effect::Remind { number } => {
+                    all.extend(each(&|channel| Delivery::Remind { channel, number: *number }));
+                }
                 Effect::TellRequester => all.push(Delivery::TellRequester),
                 Effect::NoteInThread { text } => {
                     all.extend(each(&|channel| Delivery::NoteInThread { channel, text: text.clone() }));
@@ -364,6 +385,14 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
         // What differs in a retry and what somebody says are noted in their own words; the others are nobody's business.
         Kind::RequestJoined
         | Kind::RequestCommented
+        | Kind::RequestReminded
+        | Kind::GlassBroken
+        | Kind::ReviewOverdue
+        | Kind::ReviewAnswered
+        | Kind::CooldownLifted
+        | Kind::Observed
+        | Kind::PolicyReloaded
+        | Kind::PolicyRefused
         | Kind::TokenRefused
         | Kind::TokenIssued
         | Kind::GrantAllowed

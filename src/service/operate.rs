@@ -178,8 +178,9 @@ impl Service {
         if by_itself {
             step.cooldowns.clear();
         }
-        let deliveries =
+        let mut deliveries =
             request.map(|request| self.deliveries(request, &step.effects, Some(&step.audit))).unwrap_or_default();
+        deliveries.extend(self.review_refresh(grant).await?);
         let commit = Commit {
             grant: Some(Change::Replace(step.next)),
             cooldowns: step.cooldowns,
@@ -288,13 +289,19 @@ impl Service {
     pub async fn degraded(&self) -> Vec<&'static str> {
         let dead = self.0.store.outbox_counts().await.map(|(_, dead)| dead).unwrap_or(0);
         let slack = self.0.slack_fails.load(Ordering::Relaxed).then_some("slack");
+        let policy = self.0.policy_refused.load(Ordering::Relaxed).then_some("policy");
         let token = self.places().any(|place| place.why_paused().is_some()).then_some("slack_token");
-        slack.into_iter().chain(token).chain((dead > 0).then_some("dead_letters")).collect()
+        let sockets = self.sockets_missing().then_some("slack_sockets");
+        let dead = (dead > 0).then_some("dead_letters");
+        slack.into_iter().chain(token).chain(sockets).chain(dead).chain(policy).collect()
     }
 
     /// Brings the gauges up to date.
     pub async fn measure(&self) {
         metrics::gauge!("countersign_held_calls").set(count(self.held() as u64));
+        if let Ok(overdue) = self.0.store.overdue_reviews(self.now()).await {
+            metrics::gauge!("countersign_reviews_overdue").set(count(overdue.unsigned_abs()));
+        }
         if let Ok((ready, dead)) = self.0.store.outbox_counts().await {
             metrics::gauge!("countersign_outbox_waiting").set(count(ready.unsigned_abs()));
             metrics::gauge!("countersign_outbox_dead").set(count(dead.unsigned_abs()));

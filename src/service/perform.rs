@@ -61,6 +61,7 @@ impl Service {
         let task = Task { row, request, grant: grant.as_ref(), place, now };
         match &row.delivery {
             Delivery::PostCard { channel } => self.post_card(&task, channel).await,
+            Delivery::FindPeople => self.find_people(request, place, now).await,
             Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
             Delivery::TellRequester => self.tell_requester(&task).await,
             Delivery::RefreshHomes => self.refresh_homes(request, now).await,
@@ -78,6 +79,15 @@ impl Service {
                 or_leave!(task.post_plainer(to.as_str(), &message, None).await.map_err(Delivered::Failed));
                 Ok(Delivered::Done(Box::default()))
             }
+            Delivery::Remind { channel, number } => match self.reminder(request, *number, now) {
+                Some(note) => self.note(&task, channel, &note).await,
+                None => Ok(Delivered::Unneeded),
+            },
+            Delivery::ReviewCard { .. }
+            | Delivery::RefreshReview { .. }
+            | Delivery::ReviewNote { .. }
+            | Delivery::TellReviewers { .. }
+            | Delivery::TellReviewer { .. } => Ok(Delivered::Unneeded),
             Delivery::TellThread { channel, what, by, at } => {
                 let said = self.with_facts(request, task.grant, "", |facts| notes::event(facts, *what, by, *at));
                 match said {
@@ -98,7 +108,7 @@ impl Service {
         if self.withdrawn_for_want_of_people(request, task.now).await? {
             return Ok(Delivered::Unneeded);
         }
-        if !self.cards_in(request, channel).await?.is_empty() {
+        if self.0.store.cards(&request.id).await?.iter().any(|card| card.channel.as_str() == channel) {
             // It was posted, the answer was lost, and a click on it has told us since.
             return Ok(Delivered::Unneeded);
         }
@@ -124,12 +134,19 @@ impl Service {
         }
         let message = or_leave!(posted.map_err(Delivered::Failed));
         // A card that stands in none of the request's channels is kept up to date with the first of them, whose lane
-        // is another: what happened there meanwhile is drawn once more.
+        // is another: what happened there meanwhile is drawn once more. So is one that Slack put elsewhere than asked:
+        // its buttons count only where they were made for.
         let own = self.channels(request);
-        let astray = (!own.iter().any(|own| own == channel)).then(|| own.first().cloned()).flatten();
-        let refresh = astray.map(|channel| (request.id.clone(), Delivery::RefreshCards { channel }));
+        let keeper = if channel.starts_with('D') { Some(channel.to_owned()) } else { own.first().cloned() };
+        let astray = !own.iter().any(|own| own == message.channel.as_str());
+        let refresh = keeper.filter(|_| astray);
+        let refresh = refresh.map(|channel| (request.id.clone(), Delivery::RefreshCards { channel }));
+        let as_asked = message.channel.as_str() == channel;
+        if !as_asked {
+            tracing::error!(asked = channel, answered = %message.channel, "Slack posted a card elsewhere than asked");
+        }
         Ok(Delivered::Done(Box::new(Commit {
-            bind: Some((sha256_hex(value.as_bytes()), message.clone())),
+            bind: as_asked.then(|| (sha256_hex(value.as_bytes()), message.clone())),
             card: Some((request.id.clone(), message)),
             deliveries: refresh.into_iter().collect(),
             ..Commit::default()
@@ -137,7 +154,7 @@ impl Service {
     }
 
     async fn refresh_cards(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
-        let mut commit = Commit::default();
+        let (mut commit, mut failure) = (Commit::default(), None);
         for message in self.cards_in(task.request, channel).await? {
             or_leave!(task.turn(message.channel.as_str()));
             match self.edit(task, &message).await? {
@@ -150,10 +167,11 @@ impl Service {
                     }
                     commit.gone.push(message);
                 }
-                Err(error) => return Ok(Delivered::Failed(error)),
+                // One that cannot be changed now must not keep the others as they were.
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Ok(Delivered::Done(Box::new(commit)))
+        Ok(failure.map_or_else(|| Delivered::Done(Box::new(commit)), Delivered::Failed))
     }
 
     async fn edit(&self, task: &Task<'_>, message: &MessageRef) -> Result<Result<(), SlackError>, Error> {
@@ -226,6 +244,7 @@ impl Service {
         if cards.is_empty() {
             return Ok(Delivered::Unneeded);
         }
+        let several = cards.len() > 1;
         for card in cards {
             let channel = card.channel.as_str();
             if or_leave!(task.find(channel, Some(&card.ts)).await).is_some() {
@@ -236,6 +255,8 @@ impl Service {
             match task.post_plainer(channel, &task.keyed(note.clone()), Some(&card.ts)).await {
                 Ok(_) => {}
                 Err(error) if error.fault() == Some(Fault::Message) => {}
+                // Nobody reads there any more, and somebody reads elsewhere.
+                Err(error) if error.fault() == Some(Fault::Place) && several => {}
                 Err(error) => return Ok(Delivered::Failed(error)),
             }
         }

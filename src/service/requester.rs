@@ -1,6 +1,8 @@
 //! What the people do whom a token is for: ask ahead, ask for more time, hand back, withdraw.
 
-use super::ahead::{LIFETIME_MAX, Verdict, Wish, asked_ahead, offered, out_of_bounds};
+use std::collections::BTreeSet;
+
+use super::ahead::{LIFETIME_MAX, SHOWN_BY_US, Verdict, Wish, asked_ahead, offered, out_of_bounds};
 use super::ask::Limit;
 use super::{CONFLICTS_MAX, Error, Hook, Service, fresh_request_id};
 use crate::domain::Timestamp;
@@ -9,6 +11,7 @@ use crate::domain::access_request::{
 };
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, Status as GrantStatus, TOKEN_LIFETIME_MIN};
+use crate::domain::identity::{EmailMapping, Principal};
 use crate::domain::ids::{GrantId, RequestId};
 use crate::domain::policy::{Ceremony, Policy, Question, Ruling};
 use crate::domain::token_request::TokenRequest;
@@ -96,12 +99,13 @@ impl Service {
             scopes: grant.scopes.clone(),
             requested_lifetime: lifetime.or(lasted),
             reason: reason.or_else(|| grant.asked.reason.clone()),
+            binding_message: Some(SHOWN_BY_US.to_owned()),
             ..grant.asked.clone()
         };
         let question = match self.judge(&policy, hook, &asked, now).await? {
             Ruling::Asked(question) => question,
             Ruling::Refused(refused) => return Ok(Asked::Refused(refused.says)),
-            Ruling::Allowed(_) => return Ok(Asked::NoNeed),
+            Ruling::Allowed(_) | Ruling::Observed(_) | Ruling::BreakGlass(_) => return Ok(Asked::NoNeed),
         };
         let server = hook.dialect.abilities().into();
         let by = who.clone();
@@ -203,7 +207,9 @@ impl Service {
         if lasts < TOKEN_LIFETIME_MIN {
             return Ok(Asked::Refused(format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.")));
         }
-        asked.binding_message = (question.ceremony == Ceremony::Match).then(number).transpose()?;
+        // Three attempts of three people must not be worth trying: six digits.
+        let needs_a_number = question.ceremony == Ceremony::Match;
+        asked.binding_message = needs_a_number.then(Self::fresh_number).transpose()?;
         let (id, version) = (fresh_request_id()?, policy.version.clone());
         let step = AccessRequest::open_in_slack(id, asked, question, server, version, origin, now);
         let request = &step.next;
@@ -224,6 +230,12 @@ impl Service {
         if let Some(Limit { says }) = self.over_a_limit(policy, &request.asked, now).await? {
             return Ok(Asked::Refused(says));
         }
+        let mut step = step;
+        step.next.deciding.asked_by = self.everybody_it_might_be(&step.next, now).await;
+        let step = match self.prepared(policy, step, now).await? {
+            Ok(step) => step,
+            Err(says) => return Ok(Asked::Refused(says)),
+        };
         let commit = self.commit_of(Change::New(step.next.clone()), &step);
         match self.0.store.commit(commit, now).await? {
             Stored::Done => {
@@ -239,13 +251,19 @@ impl Service {
     }
 }
 
-fn actor(who: &Asker) -> Actor {
-    Actor::Person(who.slack.clone(), Some(who.principal.clone()))
+impl Service {
+    /// Every identity that whoever asked in Slack might have: none of them decides. Where Slack cannot be asked just
+    /// now, the one that the directory knows is refused all the same.
+    async fn everybody_it_might_be(&self, request: &AccessRequest, now: Timestamp) -> BTreeSet<Principal> {
+        let Some(by) = request.origin.asker() else { return BTreeSet::new() };
+        let directory = &self.0.settings.directory;
+        match self.home(request).people.standing(&by.slack, directory.email == EmailMapping::Verified, now).await {
+            Ok((standing, _)) => directory.possible(&by.slack, &standing),
+            Err(_) => [by.principal.clone()].into(),
+        }
+    }
 }
 
-/// Two digits that the asker tells the approver.
-fn number() -> Result<String, Error> {
-    let mut random = [0u8; 4];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::Busy)?;
-    Ok((10 + u32::from_le_bytes(random) % 90).to_string())
+fn actor(who: &Asker) -> Actor {
+    Actor::Person(who.slack.clone(), Some(who.principal.clone()))
 }

@@ -29,7 +29,9 @@ impl Service {
             };
             waiting += usize::from(!looked_after);
         }
-        Ok(requests.len() + grants.len() - waiting)
+        let reviews = self.review_time_passed(now).await?;
+        let repeats = self.write_repeats(now).await?;
+        Ok(requests.len() + grants.len() - waiting + reviews + repeats)
     }
 
     /// Forgets call identifiers that nobody will send again.

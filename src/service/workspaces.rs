@@ -1,7 +1,10 @@
 //! The Slack workspaces (or organizations) that this service speaks with, each with an app, a token, budgets and what
 //! was learnt there. An access request belongs to one of them, and nobody of another decides about it.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use secrecy::SecretString;
 
 use super::Service;
 use super::pace::Pace;
@@ -10,6 +13,7 @@ use crate::domain::access_request::AccessRequest;
 use crate::domain::ids::SlackChannelId;
 use crate::slack::Slack;
 use crate::slack::channels::Channels;
+use crate::slack::click::{Foreign, Origin, origin_refusal};
 use crate::slack::people::People;
 
 /// A workspace as it is configured.
@@ -18,6 +22,8 @@ pub struct Workspace {
     pub app_id: String,
     /// The workspace.
     pub team_id: String,
+    /// The organization, where the app is installed in all of it.
+    pub enterprise_id: Option<String>,
     /// Where cards go unless a rule says otherwise.
     pub channel: SlackChannelId,
     /// Where cards go that their channel does not take.
@@ -26,8 +32,19 @@ pub struct Workspace {
     pub allow_shared_channels: bool,
     /// How many messages may go to one channel at once, before one a second.
     pub burst: u32,
+    /// The app-level token, where Slack's calls come through sockets.
+    pub app_token: Option<SecretString>,
+    /// How many sockets are open at once.
+    pub connections: u32,
     /// Its Web API.
     pub slack: Slack,
+}
+
+impl Workspace {
+    /// How many sockets are wanted.
+    pub(super) fn connections(&self) -> u32 {
+        if self.app_token.is_some() { self.connections } else { 0 }
+    }
 }
 
 /// A workspace with what is known of it while the service runs.
@@ -36,6 +53,8 @@ pub(super) struct Place {
     pub people: People,
     pub channels: Channels,
     pub pace: Pace,
+    /// How many sockets are open.
+    pub sockets: AtomicUsize,
     paused: Mutex<Option<Paused>>,
 }
 
@@ -48,7 +67,14 @@ struct Paused {
 impl Place {
     pub fn new(workspace: Workspace) -> Self {
         let (people, pace) = (People::new(workspace.slack.clone()), Pace::new(workspace.burst));
-        Self { workspace, people, pace, channels: Channels::default(), paused: Mutex::default() }
+        Self {
+            workspace,
+            people,
+            pace,
+            channels: Channels::default(),
+            sockets: AtomicUsize::new(0),
+            paused: Mutex::default(),
+        }
     }
 
     /// Until when nothing is sent here.
@@ -80,6 +106,12 @@ impl Service {
     /// The workspace that an access request belongs to.
     pub(super) fn home(&self, _: &AccessRequest) -> &Place {
         &self.0.places.first
+    }
+
+    /// Why what somebody did in Slack cannot be for us, before anybody is asked about the person.
+    pub(super) fn is_foreign(&self, origin: &Origin) -> Option<Foreign> {
+        let of = &self.0.places.first.workspace;
+        origin_refusal(origin, &of.app_id, &of.team_id, of.enterprise_id.as_deref())
     }
 
     /// All of them.

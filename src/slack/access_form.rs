@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::blocks::{context, plain, section};
 use super::cards::{WORDS_MAX, cut_words};
-use super::text::{clean, cut, duration};
+use super::text::{clean, clean_lines, cut, duration, inert};
 use crate::domain::hashing::sha256_hex;
 use crate::domain::policy::ScopeText;
 
@@ -129,7 +129,7 @@ impl Form {
         }
         blocks.extend([self.time_input(), self.start_input(), self.reason_input()]);
         let who = if self.who.is_empty() { "Choose what you need to see who will be asked." } else { &self.who };
-        let mut who = context(who);
+        let mut who = context(&cut_words(&inert(who), WORDS_MAX));
         who["block_id"] = json!("who");
         blocks.push(who);
         json!({
@@ -169,7 +169,7 @@ impl Form {
             "type": "plain_text_input", "action_id": REASON, "multiline": true, "max_length": REASON_MAX,
             "placeholder": plain("Name the ticket. This is shown to the approvers and kept in the audit.", 150),
         });
-        let reason = cut(&self.reason, REASON_MAX).0;
+        let reason = cut(&clean_lines(&self.reason), REASON_MAX).0;
         if !reason.is_empty() {
             element["initial_value"] = json!(reason);
         }
@@ -227,8 +227,14 @@ pub fn loading() -> Value {
 
 /// A form that only says something. `words` are ours.
 pub fn words_view(title: &str, words: &str) -> Value {
-    let blocks = super::blocks::named(vec![("note", section(&cut_words(&super::text::inert(words), WORDS_MAX)))], 1);
+    let blocks = super::blocks::named(vec![("note", section(&worded(words)))], 1);
     json!({ "type": "modal", "callback_id": "words", "title": plain(title, 24), "close": plain("Close", 24), "blocks": blocks })
+}
+
+/// Words of ours, never none and never too many.
+pub(super) fn worded(words: &str) -> String {
+    let words = cut_words(&inert(words), WORDS_MAX);
+    if words.is_empty() { "Nothing was changed.".to_owned() } else { words }
 }
 
 /// The form for an extension: how long, and why. What it carries comes back through the client.
@@ -237,7 +243,7 @@ pub fn extend_view(carried: &str, what: &str, lasted: u64, reason: &str) -> Valu
     let mut time = form.time_input();
     // Nothing is drawn anew here.
     time["dispatch_action"] = json!(false);
-    let mut what = section(what);
+    let mut what = section(&worded(what));
     what["block_id"] = json!("what");
     let blocks = vec![what, time, form.reason_input()];
     json!({

@@ -357,6 +357,12 @@ fn footer(facts: &CardFacts<'_>, stage: Stage) -> String {
     let mut said = vec![format!("Request {}", code(request.id.as_str()))];
     if stage == Stage::Pending {
         said.push(quorum(request));
+        said.extend(
+            request
+                .repeats
+                .as_ref()
+                .map(|repeats| format!("Asked {} times, last {}", repeats.times.saturating_add(1), date(repeats.last))),
+        );
     } else {
         said.push(format!("asked {}", date(request.opened_at)));
     }

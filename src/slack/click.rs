@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use thiserror::Error;
 
-pub use super::command::{Command, Event};
+pub use super::command::{Command, Event, What};
 use super::inbound::Payload;
 use crate::domain::access_request::MessageRef;
 use crate::domain::ids::{SlackChannelId, SlackUserId};
@@ -171,20 +172,27 @@ impl Foreign {
 
 /// The first checks of a click, in order: our app, our workspace, a user of our workspace.
 ///
-/// For an app that is installed in one workspace. `team` may be null (an organization-wide install sends
-/// that), but never another's; the user's own workspace must always be named and ours.
-pub fn origin_refusal(origin: &Origin, app_id: &str, team_id: &str) -> Option<Foreign> {
+/// For an app that is installed in one workspace, `team` may be null, but never another's; the user's own workspace
+/// must always be named and ours. For one that is installed in an organization, the organization must be named and ours;
+/// the user's workspace is any of it, which `users.info` has to confirm afterwards.
+pub fn origin_refusal(origin: &Origin, app_id: &str, team_id: &str, organization: Option<&str>) -> Option<Foreign> {
     let mut apps = [&origin.app, &origin.view_app].into_iter().flatten();
     let for_our_app = (origin.app.is_some() || origin.view_app.is_some()) && apps.all(|app| app == app_id);
     let mut teams = [&origin.team, &origin.installed_team].into_iter().flatten();
     if !for_our_app {
         return Some(Foreign::OtherApp);
     }
-    if !teams.all(|team| team == team_id) {
+    let ours = match organization {
+        // In Slack Connect the other side's organization is named.
+        Some(_) => origin.enterprise.as_deref() == organization,
+        None => teams.all(|team| team == team_id),
+    };
+    if !ours {
         return Some(Foreign::OtherWorkspace);
     }
     match &origin.user {
         None => Some(Foreign::Nobody),
+        Some(user) if organization.is_some() && user.team_id.is_some() => None,
         Some(user) if user.team_id.as_deref() == Some(team_id) => None,
         Some(_) => Some(Foreign::Stranger),
     }
@@ -201,8 +209,16 @@ impl Interaction {
         if payloads.next().is_some() {
             return Err(NotUnderstood("there are two payloads"));
         }
+        Self::of(serde_json::from_str(&payload).map_err(|_| NotUnderstood("the payload is not JSON"))?)
+    }
+
+    /// Reads the payload itself.
+    ///
+    /// # Errors
+    /// [`NotUnderstood`], which holds nothing of what was sent.
+    pub fn of(payload: Value) -> Result<Self, NotUnderstood> {
         let payload: Payload =
-            serde_json::from_str(&payload).map_err(|_| NotUnderstood("the payload is not a JSON object"))?;
+            serde_json::from_value(payload).map_err(|_| NotUnderstood("the payload is not a JSON object"))?;
         let kind = payload.kind.clone().ok_or(NotUnderstood("the payload has no type"))?;
         Ok(match kind.as_str() {
             "block_actions" => Self::Pressed(payload.press()),
@@ -217,7 +233,7 @@ impl Interaction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn body(payload: &Value) -> Vec<u8> {
         url::form_urlencoded::Serializer::new(String::new())
@@ -272,7 +288,7 @@ mod tests {
     }
 
     fn refusal(origin: &Origin) -> Option<Foreign> {
-        origin_refusal(origin, "A0COUNTERSIGN", "T0ACME")
+        origin_refusal(origin, "A0COUNTERSIGN", "T0ACME", None)
     }
 
     #[test]
@@ -293,6 +309,23 @@ mod tests {
         assert_eq!(form.value("life", "v"), "900");
         assert_eq!((form.value("none", "v"), form.value("absent", "v")), ("", ""));
         assert_eq!(refusal(&form.origin), None);
+    }
+
+    #[test]
+    fn of_an_organization_anybody_may_click_and_nobody_of_another() {
+        let mut payload = click();
+        payload["team"] = Value::Null;
+        payload["enterprise"] = json!({"id": "E0ACME"});
+        payload["user"]["team_id"] = json!("T0ACMEEU");
+        let of = |payload: &Value| origin_refusal(&press(payload).origin, "A0COUNTERSIGN", "T0ACME", Some("E0ACME"));
+        assert_eq!(of(&payload), None);
+        payload["enterprise"] = json!({"id": "E0PARTNER"});
+        assert_eq!(of(&payload), Some(Foreign::OtherWorkspace));
+        payload["enterprise"] = Value::Null;
+        assert_eq!(of(&payload), Some(Foreign::OtherWorkspace));
+        payload["enterprise"] = json!({"id": "E0ACME"});
+        payload["user"]["team_id"] = Value::Null;
+        assert_eq!(of(&payload), Some(Foreign::Stranger));
     }
 
     #[test]
@@ -417,9 +450,9 @@ mod tests {
         let event = br#"{"type":"event_callback","event_id":"Ev1","api_app_id":"A0COUNTERSIGN","team_id":"T0ACME",
             "authorizations":[{"team_id":null}],"event":{"type":"user_change","user":{"id":"U0BOB","deleted":true}}}"#;
         match Event::parse(event) {
-            Ok(Event::Happened { event_id, kind, user, .. }) => {
-                assert_eq!((event_id.as_deref(), kind.as_str()), (Some("Ev1"), "user_change"));
-                assert_eq!(user.unwrap().as_str(), "U0BOB");
+            Ok(Event::Happened { event_id, what, .. }) => {
+                assert_eq!(event_id.as_deref(), Some("Ev1"));
+                assert_eq!(what, What::AccountChanged(SlackUserId::parse("U0BOB").unwrap(), true));
             }
             other => panic!("{other:?}"),
         }

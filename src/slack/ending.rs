@@ -10,6 +10,8 @@ use crate::domain::access_request::{AccessRequest, State, Status};
 use crate::domain::grant::{Ending, Grant, State as GrantState, Status as GrantStatus};
 use crate::domain::token_request::SubjectKind;
 
+/// Characters of why the service itself withdrew something.
+const BECAUSE_MAX: usize = 600;
 /// How many people are named before "and N more".
 const PEOPLE_MAX: usize = 12;
 
@@ -102,7 +104,7 @@ pub(super) fn sentence(facts: &CardFacts<'_>, stage: Stage) -> String {
         }
         Stage::Cancelled => match &request.state {
             State::Cancelled { at, .. } if request.deciding.because.is_some() => {
-                let because = request.deciding.because.as_deref().map(clean).unwrap_or_default();
+                let because = cut(&clean(request.deciding.because.as_deref().unwrap_or_default()), BECAUSE_MAX).0;
                 format!("Withdrawn by Countersign {}. {} Nothing was issued.", date(*at), escape(&because))
             }
             State::Cancelled { by, at } => {

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::access_form::worded;
 use super::blocks::{Style, actions, button, confirm, context, header, named, plain, section};
 use super::cards::{WORDS_MAX, cut_words};
 use super::text::{code, cut, date, inert};
@@ -169,6 +170,6 @@ fn drawn(one: &RowButton) -> Value {
 
 /// What is told when a button of Home counts for nothing.
 pub fn refused_view(words: &str) -> Value {
-    let blocks = named(vec![("note", section(&cut_words(&inert(words), WORDS_MAX)))], 1);
+    let blocks = named(vec![("note", section(&worded(words)))], 1);
     json!({ "type": "modal", "callback_id": "words", "title": plain("Nothing was changed", 24), "close": plain("Close", 24), "blocks": blocks })
 }

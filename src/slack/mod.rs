@@ -20,12 +20,16 @@ pub mod approving;
 pub mod cards;
 pub mod channels;
 pub mod click;
+pub mod doctor;
 pub mod forms;
 pub mod notes;
 pub mod people;
 pub mod plain;
+pub mod reminders;
 pub mod requester;
+pub mod reviews;
 pub mod signature;
+pub mod socket;
 pub mod talking;
 pub mod text;
 
@@ -106,6 +110,16 @@ struct Inner {
     interactive: SlackClient<Http>,
     token: SlackApiToken,
     deadlines: Deadlines,
+    organization: Option<Organization>,
+}
+
+/// An organization that the app is installed in as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    /// Its id, `E…`.
+    pub id: String,
+    /// The workspace of it that is asked about user groups, and stands for all of them.
+    pub team_id: String,
 }
 
 impl fmt::Debug for Slack {
@@ -157,6 +171,16 @@ pub struct Account {
     pub tz_offset: Option<i32>,
     /// The profile.
     pub profile: Option<Profile>,
+    /// What the account is in an organization.
+    pub enterprise_user: Option<EnterpriseUser>,
+}
+
+/// The part of an organization's account that is of use here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct EnterpriseUser {
+    /// The organization.
+    pub enterprise_id: Option<String>,
 }
 
 /// The part of a profile that is of use here. Names are not: they identify nobody.
@@ -190,7 +214,26 @@ impl Slack {
         let with = |deadline| SlackClient::new(Http { client: client.clone(), base: base.clone(), deadline });
         let (patient, interactive) = (with(deadlines.patient), with(deadlines.interactive));
         let token = SlackApiToken::new(SlackApiTokenValue(bot_token.expose_secret().to_owned()));
-        Ok(Self(Arc::new(Inner { patient, interactive, token, deadlines })))
+        Ok(Self(Arc::new(Inner { patient, interactive, token, deadlines, organization: None })))
+    }
+
+    /// The same, installed in an organization as a whole.
+    ///
+    /// # Errors
+    /// As [`Slack::new`].
+    pub fn in_organization(
+        api_url: &str,
+        bot_token: &SecretString,
+        organization: Option<Organization>,
+    ) -> Result<Self, Unusable> {
+        let Self(inner) = Self::new(api_url, bot_token)?;
+        let inner = Arc::into_inner(inner).ok_or_else(|| Unusable("it is shared already".to_owned()))?;
+        Ok(Self(Arc::new(Inner { organization, ..inner })))
+    }
+
+    /// The organization that the app is installed in, if it is installed in all of it.
+    fn organization(&self) -> Option<&Organization> {
+        self.0.organization.as_ref()
     }
 
     /// How long calls may take.
@@ -331,6 +374,24 @@ impl Slack {
         }
     }
 
+    /// The conversation with one person, opened where there was none.
+    ///
+    /// # Errors
+    /// [`SlackError`]; without the scope `im:write` it is permanent.
+    pub async fn open_direct(&self, user: &SlackUserId) -> Result<SlackChannelId, SlackError> {
+        #[derive(Deserialize)]
+        struct Opened {
+            channel: Conversation,
+        }
+        #[derive(Deserialize)]
+        struct Conversation {
+            id: String,
+        }
+        let call = serde_json::json!({ "users": user.as_str() });
+        let Opened { channel } = self.write(&self.0.patient, "conversations.open", &call).await?;
+        SlackChannelId::parse(channel.id).map_err(|_| SlackError::Temporary("the answer is no conversation".to_owned()))
+    }
+
     /// The members of a user group, now.
     ///
     /// # Errors
@@ -340,7 +401,10 @@ impl Slack {
         struct Members {
             users: Vec<String>,
         }
-        let Members { users } = self.read("usergroups.users.list", &[("usergroup", group.as_str())]).await?;
+        let mut with = vec![("usergroup", group.as_str())];
+        // A token of a whole organization has to say of which workspace.
+        with.extend(self.organization().map(|of| ("team_id", of.team_id.as_str())));
+        let Members { users } = self.read("usergroups.users.list", &with).await?;
         // An id that is none can click nothing, so it is no member worth knowing.
         Ok(users.into_iter().filter_map(|id| SlackUserId::parse(id).ok()).collect())
     }

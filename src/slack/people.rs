@@ -209,6 +209,18 @@ impl People {
         list.members.as_ref().map(|members| Arc::clone(&members.what))
     }
 
+    /// Slack says that an account is deactivated. That is known from now on, without asking.
+    pub fn is_deactivated(&self, user: &SlackUserId, now: Timestamp) {
+        let gone = Account { id: Some(user.to_string()), deleted: Some(true), ..Account::default() };
+        let standing = Learnt { what: standing_of(&gone, None, false), at: now };
+        lock(&self.0.accounts).insert(user.clone(), Known { standing, address_checked: true, offset: 0 });
+    }
+
+    /// Slack says that a user group changed: it is asked for again.
+    pub fn forget_group(&self, group: &SlackGroupId) {
+        lock(&self.0.groups).remove(group);
+    }
+
     /// What is remembered of an account and was learnt at or after `since`. Does not call Slack: this is what
     /// the hand-over of a token re-checks its deciders with.
     pub fn standing_since(&self, user: &SlackUserId, since: Timestamp) -> Option<Standing> {
@@ -235,7 +247,13 @@ impl People {
             }
             Some(_) | None => false,
         };
-        Ok((standing_of(&account, email, sole), account.tz_offset.unwrap_or(0)))
+        let mut standing = standing_of(&account, email, sole);
+        // Of an organization, the members of every workspace are members.
+        let of = account.enterprise_user.as_ref().and_then(|user| user.enterprise_id.as_ref());
+        if let Some(organization) = self.0.slack.organization().filter(|ours| of == Some(&ours.id)) {
+            standing.team = Some(organization.team_id.clone());
+        }
+        Ok((standing, account.tz_offset.unwrap_or(0)))
     }
 }
 

@@ -1,8 +1,9 @@
 //! The one write path of decisions.
 
+use super::cooldowns::{self, CooldownKey};
 use super::outbox::{self, Delivery};
 use super::script::Script;
-use super::{HookCall, Store, StoreError, audit, rows};
+use super::{HookCall, Store, StoreError, audit, reviews, rows};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Cooldown, MessageRef, Vote};
 use crate::domain::audit::AuditEntry;
@@ -10,6 +11,7 @@ use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Principal;
 use crate::domain::ids::RequestId;
+use crate::domain::review::Review;
 
 /// A value and how it comes into the store.
 #[derive(Debug, Clone)]
@@ -49,6 +51,14 @@ pub struct Commit {
     pub card: Option<(RequestId, MessageRef)>,
     /// Cards that Slack has no more.
     pub gone: Vec<MessageRef>,
+    /// The review of a broken glass.
+    pub review: Option<Change<Review>>,
+    /// The button of a review card, and the one message that it counts on from now on.
+    pub bind_review: Option<(String, MessageRef)>,
+    /// A review card that Slack has: of which review, and where.
+    pub review_card: Option<(RequestId, MessageRef)>,
+    /// Cool-downs that an operator lifts.
+    pub lifted: Vec<CooldownKey>,
 }
 
 /// How a commit went.
@@ -155,7 +165,7 @@ impl Written {
 /// The table name under which a lost compare-and-swap travels through the writer's rollback.
 const CONFLICT: &str = "conflict";
 
-fn conflict() -> StoreError {
+pub(super) fn conflict() -> StoreError {
     StoreError::inconsistent(CONFLICT, "", &"somebody else was first")
 }
 
@@ -184,8 +194,14 @@ fn write_states(script: &mut Script, commit: &Commit, now: Timestamp) -> Result<
         Some(Change::New(grant)) => insert_grant(script, grant)?,
         Some(Change::Replace(grant)) => replace_grant(script, grant)?,
     }
+    if let Some(review) = &commit.review {
+        reviews::write(script, review)?;
+    }
     for cooldown in &commit.cooldowns {
-        write_cooldown(script, cooldown);
+        cooldowns::write(script, cooldown);
+    }
+    for key in &commit.lifted {
+        cooldowns::lift(script, key);
     }
     Ok(())
 }
@@ -193,6 +209,12 @@ fn write_states(script: &mut Script, commit: &Commit, now: Timestamp) -> Result<
 fn write_marks(script: &mut Script, commit: &Commit, now: Timestamp) {
     if let Some((hash, message)) = &commit.bind {
         bind_button(script, hash, message);
+    }
+    if let Some((hash, message)) = &commit.bind_review {
+        reviews::bind(script, hash, message);
+    }
+    if let Some((review, message)) = &commit.review_card {
+        reviews::card(script, review, message, now);
     }
     for message in &commit.gone {
         script
@@ -341,24 +363,6 @@ fn replace_grant(script: &mut Script, grant: &Grant) -> Result<(), StoreError> {
         .bind(state)
         .changes_one_or(conflict());
     Ok(())
-}
-
-fn write_cooldown(script: &mut Script, cooldown: &Cooldown) {
-    script
-        .run(
-            "INSERT INTO cooldowns (hook, client, subject_kind, subject, audience, scope, until, cause)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (hook, client, subject_kind, subject, audience, scope)
-             DO UPDATE SET until = max(until, excluded.until), cause = excluded.cause",
-        )
-        .bind(cooldown.hook.as_str())
-        .bind(cooldown.client.as_str())
-        .bind(cooldown.subject_kind.as_str())
-        .bind(cooldown.subject.as_str())
-        .bind(cooldown.audience.as_str())
-        .bind(cooldown.scope.as_str())
-        .bind(cooldown.until.timestamp_millis())
-        .bind(cooldown.cause);
 }
 
 /// Slack's answer, or the first click where no answer came, binds a button to one message; then nothing moves it.

@@ -6,14 +6,17 @@
 
 mod audit;
 mod commit;
+mod cooldowns;
 mod earlier;
 mod history;
 mod issue;
 mod living;
 mod lookup;
+mod observed;
 mod outbox;
 mod places;
 mod read;
+mod reviews;
 mod rows;
 mod script;
 mod sqlite;
@@ -33,11 +36,14 @@ use tokio::sync::watch;
 
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
+pub use cooldowns::{CooldownKey, CoolingDown};
 pub use history::{History, Recorded, Verdict};
 pub use issue::{Issue, Issued};
+pub use observed::observations;
 pub use outbox::{Attempt, Claimed, Class, DeadLetter, Delivery};
 pub use places::{Control, HomeOf, Notice, Place};
 pub use read::{Button, Standing};
+pub use reviews::ReviewButton;
 pub use step_up::{Stage, StepUpKey, StepUpMove, StepUpRow};
 
 use crate::domain::Timestamp;

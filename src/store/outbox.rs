@@ -12,7 +12,7 @@ use super::script::Script;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::ids::{RequestId, SlackUserId};
+use crate::domain::ids::{RequestId, SlackChannelId, SlackUserId};
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub enum Delivery {
         /// The channel.
         channel: String,
     },
+    /// Find everybody who gets a card of their own, and have one posted to each.
+    FindPeople,
     /// Edit the cards of an access request in a channel.
     RefreshCards {
         /// The channel.
@@ -30,12 +32,46 @@ pub enum Delivery {
     },
     /// Tell the requester where things stand.
     TellRequester,
+    /// Say in the thread of the card that nobody has decided yet.
+    Remind {
+        /// The channel.
+        channel: String,
+        /// Which of the question's reminders, counted from 0.
+        number: u32,
+    },
     /// Say something in the thread of the card.
     NoteInThread {
         /// The channel.
         channel: String,
         /// What.
         text: String,
+    },
+    /// Post the card of a broken glass. The row's identifier is the review's, as with all that follow.
+    ReviewCard {
+        /// The channel.
+        channel: String,
+    },
+    /// Edit the cards of a review.
+    RefreshReview {
+        /// The channel.
+        channel: String,
+    },
+    /// Say beneath the card of a review that it is overdue.
+    ReviewNote {
+        /// The channel.
+        channel: String,
+    },
+    /// Find everybody who is told of a broken glass, and have a message sent to each.
+    TellReviewers {
+        /// How often it was said before.
+        number: u32,
+    },
+    /// Tell one person of a broken glass.
+    TellReviewer {
+        /// The Slack user.
+        user: String,
+        /// How often it was said before.
+        number: u32,
     },
     /// Say in the thread of the card what happened.
     TellThread {
@@ -110,9 +146,16 @@ impl Delivery {
         match self {
             Self::PostCard { channel }
             | Self::RefreshCards { channel }
+            | Self::Remind { channel, .. }
             | Self::NoteInThread { channel, .. }
+            | Self::ReviewCard { channel }
+            | Self::RefreshReview { channel }
+            | Self::ReviewNote { channel }
             | Self::TellThread { channel, .. } => channel,
-            Self::TellRequester | Self::PassOn { .. } => request.as_str(),
+            Self::TellReviewer { user, .. } => user,
+            Self::TellRequester | Self::FindPeople | Self::PassOn { .. } | Self::TellReviewers { .. } => {
+                request.as_str()
+            }
             Self::TellApprover { to, .. } => to.as_str(),
             Self::RefreshHomes => "homes",
             Self::PublishHome { user } => user.as_str(),
@@ -122,14 +165,41 @@ impl Delivery {
     /// What kind of call it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::PostCard { .. } => Class::Post,
-            Self::RefreshCards { .. } => Class::Edit,
-            Self::NoteInThread { .. } | Self::TellThread { .. } => Class::Note,
+            Self::PostCard { .. } | Self::ReviewCard { .. } => Class::Post,
+            Self::RefreshCards { .. } | Self::RefreshReview { .. } => Class::Edit,
+            Self::Remind { .. } | Self::ReviewNote { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => {
+                Class::Note
+            }
             Self::TellRequester
+            | Self::FindPeople
             | Self::PassOn { .. }
             | Self::TellApprover { .. }
             | Self::RefreshHomes
-            | Self::PublishHome { .. } => Class::Direct,
+            | Self::PublishHome { .. }
+            | Self::TellReviewers { .. }
+            | Self::TellReviewer { .. } => Class::Direct,
+        }
+    }
+
+    /// Whether it is about the review of a broken glass, and not about an access request.
+    pub fn is_about_a_review(&self) -> bool {
+        match self {
+            Self::ReviewCard { .. }
+            | Self::RefreshReview { .. }
+            | Self::ReviewNote { .. }
+            | Self::TellReviewers { .. }
+            | Self::TellReviewer { .. } => true,
+            Self::PostCard { .. }
+            | Self::RefreshCards { .. }
+            | Self::TellRequester
+            | Self::FindPeople
+            | Self::PassOn { .. }
+            | Self::TellApprover { .. }
+            | Self::RefreshHomes
+            | Self::PublishHome { .. }
+            | Self::Remind { .. }
+            | Self::NoteInThread { .. }
+            | Self::TellThread { .. } => false,
         }
     }
 }
@@ -314,6 +384,55 @@ impl Store {
         at.map(|millis| rows::time("outbox", "next", millis)).transpose()
     }
 
+    /// The access requests that people still decide about or whose grant is live.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn open_requests(&self, now: Timestamp) -> Result<Vec<RequestId>, StoreError> {
+        let found = sqlx::query(
+            "SELECT id FROM access_requests WHERE state = 'pending' AND decide_by > $1
+             UNION SELECT request_id FROM grants WHERE state = 'live' AND expires_at > $1 AND request_id IS NOT NULL
+             ORDER BY 1",
+        )
+        .bind(now.timestamp_millis())
+        .fetch_all(self.readers())
+        .await?;
+        found.iter().map(id_of).collect()
+    }
+
+    /// Those of them whose card stands in a channel.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn requests_in(&self, channel: &SlackChannelId, now: Timestamp) -> Result<Vec<RequestId>, StoreError> {
+        let found = sqlx::query("SELECT DISTINCT request_id FROM cards WHERE channel = $1")
+            .bind(channel.as_str())
+            .fetch_all(self.readers())
+            .await?;
+        let there = found.iter().map(id_of).collect::<Result<std::collections::BTreeSet<_>, _>>()?;
+        let open = self.open_requests(now).await?;
+        Ok(open.into_iter().filter(|request| there.contains(request)).collect())
+    }
+
+    /// Slack gave a channel another id: its messages are there from now on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn move_cards(&self, old: &SlackChannelId, new: &SlackChannelId) -> Result<(), StoreError> {
+        let (old, new) = (old.to_string(), new.to_string());
+        self.write(move |w| {
+            Box::pin(async move {
+                sqlx::query("UPDATE OR IGNORE cards SET channel = $1 WHERE channel = $2")
+                    .bind(new)
+                    .bind(old)
+                    .execute(&mut w.conn)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// How many rows wait, and how many are dead.
     ///
     /// # Errors
@@ -351,6 +470,11 @@ impl Store {
             })
             .collect()
     }
+}
+
+fn id_of(row: &sqlx::sqlite::SqliteRow) -> Result<RequestId, StoreError> {
+    let id: String = row.try_get(0)?;
+    RequestId::parse(id.clone()).map_err(|e| StoreError::inconsistent("access_requests", &id, &e))
 }
 
 fn read(row: &sqlx::sqlite::SqliteRow, lease: &str) -> Result<Claimed, StoreError> {

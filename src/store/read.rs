@@ -294,7 +294,8 @@ impl Store {
     pub async fn next_due_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let row = sqlx::query(
             "SELECT min(at) AS at FROM (SELECT min(due_at) AS at FROM access_requests WHERE due_at IS NOT NULL
-             UNION ALL SELECT min(due_at) FROM grants WHERE due_at IS NOT NULL)",
+             UNION ALL SELECT min(due_at) FROM grants WHERE due_at IS NOT NULL
+             UNION ALL SELECT min(due_at) FROM reviews WHERE due_at IS NOT NULL)",
         )
         .fetch_one(self.readers())
         .await?;

@@ -135,7 +135,8 @@ impl Run {
 
     /// Slack is slow, so that kills find posts under way; now and then it fails.
     async fn trouble(&mut self, world: &World) -> anyhow::Result<()> {
-        let delay_ms = 1 + self.dice.below(12);
+        // Half of the cycles have posts that take so long that a kill is sure to find some of them under way.
+        let delay_ms = if self.dice.chance(50) { 20 + self.dice.below(60) } else { 1 + self.dice.below(12) };
         let slow = |method: &str| json!({ "method": method, "kind": "slow", "delay_ms": delay_ms });
         let mut faults = Vec::new();
         if self.dice.chance(10) {
@@ -144,6 +145,12 @@ impl Run {
             faults.push(json!({ "method": "chat.postMessage", "kind": "rate_limited", "retry_after": 1, "times": 1 }));
         }
         faults.extend([slow("chat.postMessage"), slow("chat.update")]);
+        // Where the app may read the history, a card whose answer was lost is found again; else it is posted twice.
+        let mut scopes = vec!["chat:write", "users:read", "usergroups:read", "channels:read", "im:write"];
+        scopes.extend(self.dice.chance(50).then_some("channels:history"));
+        let app = json!({ "scopes": scopes });
+        let sent = client(Duration::from_secs(5))?.post(format!("{}/page/app", world.standin)).json(&app).send();
+        ensure!(sent.await?.status() == 204, "the stand-in does not know {app}");
         for fault in faults {
             let sent = client(Duration::from_secs(5))?.post(format!("{}/faults", world.standin)).json(&fault).send();
             ensure!(sent.await?.status() == 204, "the stand-in does not know {fault}");

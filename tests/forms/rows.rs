@@ -2,7 +2,7 @@
 
 use countersign::slack::access_form::{Choice, Form, found};
 use countersign::slack::home::{Home, Part, Row, RowButton, scopes};
-use countersign::slack::text::{code, date};
+use countersign::slack::text::{code, cut, date};
 use serde_json::{Value, json};
 
 use super::scene::{Scene, at, text_of};
@@ -66,7 +66,7 @@ fn row(s: &Scene, n: usize) -> Row {
     let names: Vec<&str> = asked.scopes.iter().map(|scope| scope.as_str()).collect();
     let names = scopes(names.into_iter());
     Row {
-        words: format!("{names} through {} until {}", code(&asked.client.id), date(at(3_600))),
+        words: format!("{names} through {} until {}", code(&cut(&asked.client.id, 80).0), date(at(3_600))),
         buttons: vec![button("extend", "Extend…", false), button("revoke", "Revoke…", true)],
     }
 }

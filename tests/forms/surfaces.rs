@@ -2,9 +2,14 @@
 //! it in every state; `every_renderer_is_in_the_list` notices who forgets.
 
 use countersign::domain::audit::Kind;
-use countersign::domain::ids::SlackUserId;
-use countersign::slack::approving::{Changes, approve_form};
-use countersign::slack::{Message, access_form, cards, forms, home, notes, plain, requester, talking};
+use countersign::domain::identity::{Principal, Voter};
+use countersign::domain::ids::{GrantId, SetName, SlackUserId};
+use countersign::domain::policy::Reminder;
+use countersign::domain::review::{Review, ReviewState, Verdict};
+use countersign::slack::reviews::ReviewFacts;
+use countersign::slack::{
+    Message, access_form, approving, cards, forms, home, notes, plain, reminders, requester, reviews, talking,
+};
 use serde_json::{Value, json};
 
 use super::rows;
@@ -46,12 +51,30 @@ pub const SURFACES: &[Surface] = &[
     surface("thread: withdrawn", |s| noted(s, Kind::RequestCancelled)),
     surface("thread: revoked", |s| noted(s, Kind::GrantRevoked)),
     surface("thread: ended", |s| noted(s, Kind::GrantEnded)),
+    surface("thread: a reminder", |s| reminded(s, Vec::new())),
+    surface("thread: an escalation", |s| reminded(s, vec![SetName::parse("on-call").expect("a name")])),
+    surface("card of a broken glass", |s| posted(&reviewed(s, ReviewState::Open, |facts| reviews::card(facts)))),
+    surface("card of a broken glass, reviewed", |s| posted(&reviewed(s, answered(s), |facts| reviews::card(facts)))),
+    surface("form of a review", |s| {
+        let mut form = Value::Null;
+        reviewed(s, ReviewState::Open, |facts| {
+            form = reviews::form("opaque", facts.review, Verdict::NotJustified);
+            reviews::overdue(facts)
+        });
+        view(form)
+    }),
+    surface("a glass was broken", |s| posted(&reviewed(s, ReviewState::Open, |f| reviews::direct(f, "C0PAY", false)))),
+    surface("thread: a review is overdue", |s| in_thread(&reviewed(s, ReviewState::Open, |f| reviews::overdue(f)))),
     surface("plain card", |s| s.draw(|facts| posted(&plain::card(facts, &cards::card(facts))))),
     surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
     surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),
     surface("the way to sign in again", |s| view(s.draw(|facts| forms::step_up_view(LINK, facts)))),
-    surface("form for approving less", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Offered, false)))),
-    surface("form for one's own request", |s| view(s.draw(|f| approve_form("opaque", f, Changes::Not, true)))),
+    surface("form for approving less", |s| {
+        view(s.draw(|f| approving::approve_form("opaque", f, approving::Changes::Offered, false)))
+    }),
+    surface("form for one's own request", |s| {
+        view(s.draw(|f| approving::approve_form("opaque", f, approving::Changes::Not, true)))
+    }),
     surface("form for a comment", |s| view(s.draw(|facts| talking::comment_form("opaque", facts)))),
     surface("form for handing over", |s| view(s.draw(|facts| talking::hand_over_form("opaque", facts)))),
     surface("comment to the requester", |s| {
@@ -101,6 +124,49 @@ fn somebody() -> SlackUserId {
 /// The reply in a thread for something that happened.
 fn noted(s: &Scene, what: Kind) -> Option<Value> {
     in_thread(&s.draw(|facts| notes::event(facts, what, &s.actor(), s.now))?)
+}
+
+/// The reply in a thread when nobody has decided.
+fn reminded(s: &Scene, to: Vec<SetName>) -> Option<Value> {
+    let reminder = Reminder { after: 600, to };
+    in_thread(&s.draw(|facts| reminders::reminder(facts, &reminder, facts.approver_words)))
+}
+
+fn answered(s: &Scene) -> ReviewState {
+    let (by, at, note) = (s.actor(), s.now, s.frame.reason.clone());
+    ReviewState::Answered { by, at, verdict: Verdict::NotJustified, note }
+}
+
+/// Something about a broken glass that granted what this scene asks for.
+fn reviewed(s: &Scene, state: ReviewState, draw: impl FnOnce(&ReviewFacts<'_>) -> Message) -> Message {
+    s.draw(|facts| {
+        let (request, slack) = (facts.request, SlackUserId::parse("U0DORA").expect("an id"));
+        let broken_by = Voter {
+            slack,
+            principal: Principal::new("dora@example.com"),
+            possible: [].into(),
+            member_of: [].into(),
+            groups: [].into(),
+            learnt_at: s.now,
+        };
+        let review = Review {
+            id: request.id.clone(),
+            grant: GrantId::parse(request.id.as_str().replace("req_", "grn_")).expect("an id"),
+            asked: request.asked.clone(),
+            scopes: request.question.terms.scopes.clone(),
+            broken_by,
+            tell: Vec::new(),
+            rules: request.question.terms.rules.values().cloned().collect(),
+            opened_at: request.opened_at,
+            grant_until: request.decide_by,
+            review_by: request.decide_by,
+            reminded: 0,
+            state,
+            version: 0,
+        };
+        let (told, button) = (facts.approver_words, facts.button);
+        draw(&ReviewFacts { review: &review, grant: facts.grant, told, button, now: s.now })
+    })
 }
 
 /// A message that is posted: the arguments of `chat.postMessage`.

@@ -1,6 +1,7 @@
 //! Every properly signed click and form that counts for nothing: no state changes, whoever clicked is told where
 //! Slack can show it, and the audit has an entry.
 
+use countersign::playground::workspace::{Install, Organization, Person, Team};
 use serde_json::{Value, json};
 
 use crate::support::asking::alice;
@@ -407,4 +408,65 @@ async fn a_person_who_keeps_clicking_does_not_fill_the_audit() {
     // Others are not affected.
     app.click("U0UMA", &card, "approve").await;
     assert_eq!(app.happened().await.iter().filter(|kind| *kind == "click.refused").count(), 21);
+}
+
+/// An organization with a workspace for sales; the app is installed in all of it.
+async fn organization() -> TestApp {
+    let app = TestApp::stage()
+        .change_config("team_id = \"T0ACME\"", "team_id = \"T0ACME\"\nenterprise_id = \"E0ACME\"")
+        .change_config("\"U0BOB\" =", "\"U0SALLY\" = \"sally@example.com\"\n\"U0BOB\" =")
+        .start()
+        .await;
+    app.playground.arrange(|workspace| {
+        let sales = Team { id: "T0SALES".to_owned(), domain: "sales".to_owned(), name: "Sales".to_owned() };
+        workspace.organization = Some(Organization {
+            id: "E0ACME".to_owned(),
+            domain: "acme".to_owned(),
+            name: "Acme".to_owned(),
+            teams: vec![sales],
+            install: Install::OrganizationWide,
+        });
+        let sally = Person::member("T0SALES", "U0SALLY", "Sally Sales", "example.com");
+        if let Some(leads) = workspace.groups.get_mut("S0LEADS") {
+            leads.users.push(sally.id.clone());
+        }
+        for channel in workspace.channels.values_mut() {
+            channel.members.push(sally.id.clone());
+        }
+        workspace.people.insert(sally.id.clone(), sally);
+    });
+    app
+}
+
+#[tokio::test]
+async fn in_an_organization_members_of_every_workspace_decide_and_nobody_of_another_does() {
+    let app = organization().await;
+    app.ask(&alice("ledger:write")).await.pending();
+    let card = &app.card(LEDGER).await;
+    for row in [
+        row("a partner", "U0EVE", json!({}), "other_workspace", OUTSIDER),
+        row(
+            "another organization",
+            "U0BOB",
+            over(json!({ "enterprise": { "id": "E0OTHER" } })),
+            "other_workspace",
+            OUTSIDER,
+        ),
+        row("no organization", "U0BOB", json!({ "remove": ["/enterprise"] }), "other_workspace", OUTSIDER),
+        row("no workspace", "U0BOB", json!({ "remove": ["/user/team_id"] }), "other_workspace_user", OUTSIDER),
+        row(
+            "a partner who says to be of the organization",
+            "U0EVE",
+            over(json!({ "team": null, "enterprise": { "id": "E0ACME" }, "user": { "team_id": "T0SALES" } })),
+            "other_workspace_user",
+            OUTSIDER,
+        ),
+        row("a guest", "U0GREG", json!({}), "guest", NEVER),
+        row("a colleague in no approver set", "U0NORA", json!({}), "not_an_approver", WHO_CAN),
+    ] {
+        app.clock.advance(seconds(10));
+        play(&app, card, &row).await;
+    }
+    app.approve("U0SALLY", card).await;
+    app.ask(&alice("ledger:write")).await.granted();
 }

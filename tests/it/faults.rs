@@ -3,3 +3,4 @@
 
 mod slack;
 mod store;
+mod transport;

@@ -17,6 +17,7 @@ mod hooks;
 mod layering;
 mod oidc_provider;
 mod openapi;
+mod policy_keys;
 mod policy_tools;
 mod story;
 mod support;

@@ -257,6 +257,8 @@ async fn the_answers_look_as_the_document_says() {
         ("/v1/grants/{id}", &format!("/v1/grants/{grant}")),
         ("/v1/audit", "/v1/audit"),
         ("/v1/outbox", "/v1/outbox"),
+        ("/v1/reviews", "/v1/reviews?state=open&limit=10"),
+        ("/v1/cooldowns", "/v1/cooldowns"),
     ] {
         assert_eq!(caller.reads(template, path, VIEWER_KEY).await.0, 200);
         assert_eq!(caller.reads(template, path, "wrong").await.0, 401);
@@ -270,6 +272,15 @@ async fn the_answers_look_as_the_document_says() {
     assert_eq!(caller.calls(Method::POST, revoke, &path, OPERATOR_KEY, why.clone()).await.0, 200);
     assert_eq!(caller.calls(Method::POST, revoke, &path, OPERATOR_KEY, why.clone()).await.0, 409);
     assert_eq!(caller.asks("invoices:read", "alice@example.com").await.0, 403, "it was revoked");
+
+    // It cools down, and an operator lifts that.
+    assert_eq!(caller.reads("/v1/cooldowns", "/v1/cooldowns", VIEWER_KEY).await.1["cooldowns"][0]["cause"], "revoked");
+    let (lift, why_lift) = ("/v1/cooldowns/lift", json!({ "client": "cli", "reason": "it was found" }));
+    assert_eq!(caller.calls(Method::POST, lift, lift, VIEWER_KEY, why_lift.clone()).await.0, 403);
+    assert_eq!(caller.calls(Method::POST, lift, lift, OPERATOR_KEY, json!({ "reason": "all" })).await.0, 400);
+    let (status, lifted) = caller.calls(Method::POST, lift, lift, OPERATOR_KEY, why_lift).await;
+    assert_eq!((status, lifted["lifted"].as_array().unwrap().len()), (200, 1));
+    assert_eq!(caller.reads("/v1/reviews", "/v1/reviews?state=shut", VIEWER_KEY).await.0, 400);
 
     // The hook revokes its client's grant.
     let (_, granted) = caller.asks("invoices:read", "carol@example.com").await;

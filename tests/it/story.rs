@@ -2,14 +2,20 @@
 
 mod asking;
 mod asking_again;
+mod breaking_glass;
+mod cooling_down;
 mod deciding;
 mod ending;
 mod home;
 mod less;
 mod living;
 mod nobody;
+mod notifying;
 mod numbers;
+mod observing;
 mod parties;
+mod reloading;
+mod reminding;
 mod standing;
 mod step_up;
 mod together;

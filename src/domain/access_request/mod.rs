@@ -24,14 +24,16 @@ mod life;
 mod narrow;
 mod origin;
 mod proof;
+mod reminding;
 mod vote;
 
-pub use cooldown::{Cooldown, audiences};
+pub use cooldown::{Cooldown, Denials, audiences};
 pub use deciding::{
     Claim, Deciding, Earlier, Filled, HandOver, History, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
 };
 pub use origin::{Ahead, Asker, Extension, Origin, speaks_for};
 pub use proof::{Proof, StepUp};
+pub use reminding::Repeats;
 pub use vote::{counts_for, would_meet};
 
 /// An access request.
@@ -68,6 +70,12 @@ pub struct AccessRequest {
     /// How it came about.
     #[serde(default)]
     pub origin: Origin,
+    /// How many of its reminders were sent.
+    #[serde(default)]
+    pub reminded: u32,
+    /// How often the same token request came again, as far as that is written down.
+    #[serde(default)]
+    pub repeats: Option<Repeats>,
     /// Where it stands.
     pub state: State,
     /// The compare-and-swap counter; it never leaves the store.
@@ -236,6 +244,8 @@ pub enum Event {
     Undecidable(String),
     /// The same token request came again.
     AskedAgain(Box<TokenRequest>),
+    /// The same token request came several times more, with nothing new in it.
+    Repeated(Repeats),
     /// Time passed.
     TimePassed,
     /// It is withdrawn.
@@ -271,6 +281,11 @@ pub enum Effect {
     RefreshCards,
     /// Tell the requester where things stand, if they are in Slack.
     TellRequester,
+    /// Tell people that nobody has decided yet.
+    Remind {
+        /// Which of the question's reminders, counted from 0.
+        number: u32,
+    },
     /// Say something in the card's thread.
     NoteInThread {
         /// What.
@@ -394,6 +409,8 @@ impl AccessRequest {
             noted,
             deciding,
             origin: Origin::Hook,
+            reminded: 0,
+            repeats: None,
             state,
             version,
         };
@@ -432,7 +449,8 @@ impl AccessRequest {
             }
         }
         match event {
-            Event::TimePassed => Err(Refusal::Nothing),
+            Event::TimePassed => self.remind(now),
+            Event::Repeated(more) => self.repeat(&more, now),
             Event::Cancelled { by } => Ok(self.cancel(by, now)),
             Event::AskedAgain(asked) => self.ask_again(&asked, now),
             Event::Voted(ballot) => self.vote(*ballot, now).map(|mut step| {
@@ -472,7 +490,10 @@ impl AccessRequest {
     /// When it next wants to hear that time has passed.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
-            State::Pending => Some(self.decide_by),
+            State::Pending => {
+                let reminder = self.next_reminder().map(|(_, at)| at);
+                reminder.into_iter().chain([self.decide_by]).min()
+            }
             State::Approved { .. } | State::Denied { .. } | State::Expired { .. } | State::Cancelled { .. } => None,
         }
     }

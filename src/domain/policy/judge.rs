@@ -1,7 +1,7 @@
 //! The verdict of each scope on its own.
 
 use super::facts::{Facts, Names};
-use super::{Judged, Outcome, Policy, Rule};
+use super::{Judged, Mode, Outcome, Policy, Rule};
 use crate::domain::Timestamp;
 use crate::domain::scope::Scope;
 use crate::domain::token_request::TokenRequest;
@@ -53,17 +53,20 @@ fn judge_in_order(
         match rule.when.holds(&context) {
             Ok(false) => {}
             Ok(true) => {
-                return Judged { scope: scope.clone(), rule: Some(rule.name.clone()), outcome: rule.outcome.clone() };
+                let (rule, outcome, mode) = (Some(rule.name.clone()), rule.outcome.clone(), rule.mode);
+                return Judged { scope: scope.clone(), rule, outcome, mode };
             }
             Err(why) => return cannot_tell(rule, scope, &why),
         }
     }
-    Judged { scope: scope.clone(), rule: None, outcome: Outcome::Deny(no_rule(scope)) }
+    let outcome = Outcome::Deny(no_rule(scope));
+    Judged { scope: scope.clone(), rule: None, outcome, mode: Mode::Enforce }
 }
 
 fn cannot_tell(rule: &Rule, scope: &Scope, why: &str) -> Judged {
     let says = format!("The rule `{}` cannot be applied to this request, so it refuses: {why}.", rule.name);
-    Judged { scope: scope.clone(), rule: Some(rule.name.clone()), outcome: Outcome::Deny(says) }
+    let outcome = Outcome::Deny(says);
+    Judged { scope: scope.clone(), rule: Some(rule.name.clone()), outcome, mode: rule.mode }
 }
 
 fn no_rule(scope: &Scope) -> String {

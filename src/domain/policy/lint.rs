@@ -194,14 +194,18 @@ impl Policy {
     }
 
     fn about_sets(&self, found: &mut Findings) {
-        let asks = self.rules.iter().filter_map(|rule| match &rule.outcome {
-            Outcome::Ask(ask) => Some(ask),
-            Outcome::Allow(_) | Outcome::Deny(_) => None,
-        });
-        let asks: Vec<_> = asks.collect();
-        let deciding = asks.iter().flat_map(|ask| &ask.requirements).flat_map(|wanted| &wanted.approvers);
-        let told = asks.iter().flat_map(|ask| ask.reminders.iter().flat_map(|r| &r.to).chain(&ask.notify.to));
-        let used: BTreeSet<&SetName> = deciding.chain(told).collect();
+        let named = |rule: &Rule| -> Vec<SetName> {
+            match &rule.outcome {
+                Outcome::Ask(ask) => {
+                    let deciding = ask.requirements.iter().flat_map(|wanted| &wanted.approvers);
+                    let told = ask.reminders.iter().flat_map(|r| &r.to).chain(&ask.notify.to);
+                    deciding.chain(told).cloned().collect()
+                }
+                Outcome::BreakGlass(glass) => glass.tell.iter().chain(&glass.requesters).cloned().collect(),
+                Outcome::Allow(_) | Outcome::Deny(_) => Vec::new(),
+            }
+        };
+        let used: BTreeSet<SetName> = self.rules.iter().flat_map(named).collect();
         for (name, set) in &self.approvers {
             if set.users.is_empty() && set.groups.is_empty() {
                 found.add(Weight::Mend, format!("approver set `{name}`"), "Nobody is in it.");
@@ -259,7 +263,7 @@ fn parts(rule: &Rule) -> Vec<Condition> {
 fn critical(scope: &Scope, at: usize, rule: &Rule, found: &mut Findings) {
     let about = about(at, rule);
     match &rule.outcome {
-        Outcome::Deny(_) => {}
+        Outcome::Deny(_) | Outcome::BreakGlass(_) => {}
         Outcome::Allow(_) => {
             let says =
                 format!("It allows `{scope}`, which is critical and never issued without asking: it is refused.");

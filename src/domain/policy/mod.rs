@@ -19,9 +19,11 @@ mod check;
 mod condition;
 mod explain;
 mod facts;
+mod glass;
 mod guard;
 mod judge;
 mod lint;
+mod observe;
 mod owners;
 mod partial;
 mod rejudge;
@@ -35,7 +37,9 @@ pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfA
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
 pub use explain::{Explained, Passed, Seen};
+pub use glass::{BreakGlass, Glass};
 pub use lint::{Finding, Weight};
+pub use observe::{Observation, Observed, ObservedScope, Would};
 pub use owners::Owners;
 pub use rejudge::Stricter;
 pub use rules::Rules;
@@ -83,7 +87,7 @@ impl Rule {
     pub fn needs_step_up(&self) -> bool {
         match &self.outcome {
             Outcome::Ask(ask) => ask.ceremony == Ceremony::StepUp,
-            Outcome::Allow(_) | Outcome::Deny(_) => false,
+            Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => false,
         }
     }
 }
@@ -240,6 +244,8 @@ pub struct Judged {
     pub rule: Option<String>,
     /// What it decided.
     pub outcome: Outcome,
+    /// Whether the rule is enforced; the scope of one that is not passes.
+    pub mode: Mode,
 }
 
 /// What a rule decides for one scope.
@@ -251,6 +257,8 @@ pub enum Outcome {
     Deny(String),
     /// Ask people.
     Ask(Arc<Ask>),
+    /// Issue it at once in an emergency, and have it reviewed.
+    BreakGlass(Arc<BreakGlass>),
 }
 
 /// The sum over all scopes of a token request.
@@ -262,6 +270,10 @@ pub enum Ruling {
     Allowed(Terms),
     /// All of `question.terms.scopes` may be issued once people agree.
     Asked(Question),
+    /// All of `glass.terms.scopes` may be issued at once to whoever may break the glass.
+    BreakGlass(Glass),
+    /// All of `terms.scopes` pass, because the rules that decide them only look on.
+    Observed(Terms),
 }
 
 /// Why a token request is refused by the policy.

@@ -23,7 +23,8 @@ impl Question {
     pub fn still_enough(&self, shown: &ScopeSet, duration: u64, now: &Ruling) -> Result<(), Stricter> {
         let terms = match now {
             Ruling::Refused(refused) => return Err(Stricter::Refuses(refused.says.clone())),
-            Ruling::Allowed(terms) => terms,
+            Ruling::Allowed(terms) | Ruling::Observed(terms) => terms,
+            Ruling::BreakGlass(glass) => &glass.terms,
             Ruling::Asked(question) => &question.terms,
         };
         if !shown.is_subset(&terms.scopes) {

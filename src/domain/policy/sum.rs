@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Ask, Bounds, Ceremony, Judged, LONGEST, Notify, NotifyBy, Outcome, Policy, Question, Refused, Requirement,
-    Resource, Risk, Rule, Ruling, ScopeText, Terms, Uses,
+    Ask, Bounds, BreakGlass, Ceremony, Glass, Judged, LONGEST, Mode, Notify, NotifyBy, Outcome, Policy, Question,
+    Refused, Requirement, Resource, Risk, Rule, Ruling, ScopeText, Terms, Uses, glass,
 };
 use crate::domain::ids::{SetName, SlackChannelId};
 use crate::domain::scope::{Scope, ScopeSet};
@@ -22,40 +22,88 @@ struct Asking<'a> {
     from: Option<&'a Rule>,
 }
 
+/// The verdicts of one token request, sorted.
+#[derive(Default)]
+struct Sum<'a> {
+    refused: BTreeMap<Scope, Refused>,
+    rules: BTreeMap<Scope, String>,
+    bounds: Bounds,
+    asking: Vec<Asking<'a>>,
+    glasses: Vec<(Scope, Arc<BreakGlass>)>,
+    allows: bool,
+}
+
+impl<'a> Sum<'a> {
+    fn add(&mut self, policy: &'a Policy, asked: &TokenRequest, one: Judged) {
+        let Judged { scope, rule, outcome, mode } = one;
+        let name = rule.clone().unwrap_or_default();
+        if mode == Mode::Observe {
+            // Whatever it would have decided: it only looks on.
+            self.rules.insert(scope, name);
+            return;
+        }
+        match outcome {
+            Outcome::Deny(says) => {
+                self.refused.insert(scope, Refused { rule, says });
+                return;
+            }
+            Outcome::Allow(_) if policy.risk(asked, &scope) == Some(Risk::Critical) => {
+                let says = format!("{scope} is critical: it is never issued without asking people.");
+                self.refused.insert(scope, Refused { rule, says });
+                return;
+            }
+            Outcome::Allow(allowed) => {
+                self.bounds = self.bounds.smaller(&allowed);
+                self.allows = true;
+            }
+            Outcome::Ask(ask) => {
+                self.bounds = self.bounds.smaller(&ask.bounds);
+                let from = policy.rules.iter().find(|candidate| candidate.name == name);
+                self.asking.push(Asking { scope: scope.clone(), rule: name.clone(), ask, from });
+            }
+            Outcome::BreakGlass(glass) => {
+                self.bounds = self.bounds.smaller(&glass.bounds);
+                self.glasses.push((scope.clone(), glass));
+            }
+        }
+        self.rules.insert(scope, name);
+    }
+
+    /// Beside what people are asked about, nothing is granted at once: it must be asked for alone.
+    fn keep_glass_out(&mut self) {
+        for (scope, _) in std::mem::take(&mut self.glasses) {
+            let rule = self.rules.remove(&scope);
+            self.refused.insert(scope.clone(), glass::alone(&scope, rule));
+        }
+    }
+}
+
 impl Policy {
     /// Adds the verdicts up. Where the server can issue fewer scopes than asked (`narrow_scope`), refused
-    /// ones drop out; where it cannot, or where nothing is left, everything is refused.
+    /// ones drop out; where it cannot, or where nothing is left, everything is refused. What an observed rule
+    /// decides passes, and leaves the others to those that are enforced.
     pub fn rule(&self, asked: &TokenRequest, judged: Vec<Judged>, narrow_scope: bool) -> Ruling {
-        let mut refused: BTreeMap<Scope, Refused> = BTreeMap::new();
-        let mut rules: BTreeMap<Scope, String> = BTreeMap::new();
-        let mut bounds = Bounds::none();
-        let mut asking: Vec<Asking<'_>> = Vec::new();
-        for Judged { scope, rule, outcome } in judged {
-            let name = rule.clone().unwrap_or_default();
-            match outcome {
-                Outcome::Deny(says) => {
-                    refused.insert(scope, Refused { rule, says });
-                    continue;
-                }
-                Outcome::Allow(_) if self.risk(asked, &scope) == Some(Risk::Critical) => {
-                    let says = format!("{scope} is critical: it is never issued without asking people.");
-                    refused.insert(scope, Refused { rule, says });
-                    continue;
-                }
-                Outcome::Allow(allowed) => bounds = bounds.smaller(&allowed),
-                Outcome::Ask(ask) => {
-                    bounds = bounds.smaller(&ask.bounds);
-                    let from = self.rules.iter().find(|candidate| candidate.name == name);
-                    asking.push(Asking { scope: scope.clone(), rule: name.clone(), ask, from });
-                }
-            }
-            rules.insert(scope, name);
+        let mut sum = Sum::default();
+        for one in judged {
+            sum.add(self, asked, one);
         }
+        if !sum.glasses.is_empty() && !sum.asking.is_empty() {
+            sum.keep_glass_out();
+        }
+        let Sum { refused, rules, bounds, asking, glasses, allows } = sum;
         if rules.is_empty() || (!refused.is_empty() && !narrow_scope) {
             return Ruling::Refused(all_refused(&refused, &rules));
         }
         let terms = Terms { scopes: rules.keys().cloned().collect(), dropped: refused, rules, bounds };
-        if asking.is_empty() { Ruling::Allowed(terms) } else { Ruling::Asked(self.question(asked, terms, &asking)) }
+        match (asking.is_empty(), glasses.is_empty()) {
+            (false, _) => Ruling::Asked(self.question(asked, terms, &asking)),
+            (true, false) => {
+                let glasses: Vec<Arc<BreakGlass>> = glasses.into_iter().map(|(_, glass)| glass).collect();
+                Ruling::BreakGlass(Glass::of(terms, &glasses))
+            }
+            (true, true) if allows => Ruling::Allowed(terms),
+            (true, true) => Ruling::Observed(terms),
+        }
     }
 
     fn question(&self, asked: &TokenRequest, terms: Terms, asking: &[Asking<'_>]) -> Question {
@@ -134,12 +182,14 @@ impl Policy {
     }
 }
 
-impl Bounds {
+impl Default for Bounds {
     /// What bounds nothing: the start of a smallest.
-    fn none() -> Self {
+    fn default() -> Self {
         Self { max_duration: LONGEST, max_token_lifetime: LONGEST, collect_within: LONGEST, uses: Uses::Window }
     }
+}
 
+impl Bounds {
     /// The smaller of each.
     fn smaller(&self, other: &Self) -> Self {
         Self {

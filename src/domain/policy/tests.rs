@@ -11,6 +11,7 @@ use crate::domain::Timestamp;
 use crate::domain::token_request::TokenRequest;
 
 mod conditions;
+mod emergencies;
 mod guards;
 mod lints;
 mod properties;
@@ -56,7 +57,7 @@ fn policy(rules: Vec<(&str, &str, Outcome)>) -> Policy {
         let when = Condition::compile(when, purpose).unwrap();
         let pattern = match &outcome {
             Outcome::Ask(ask) => ask.reason.as_ref().and_then(|reason| reason.matches.clone()),
-            Outcome::Allow(_) | Outcome::Deny(_) => None,
+            Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => None,
         };
         let reason_pattern = pattern.map(|pattern| compile_pattern(&pattern).unwrap());
         Rule { name: name.to_owned(), when, outcome, reason_pattern, mode: Mode::Enforce }
@@ -115,21 +116,27 @@ fn ruling(policy: &Policy, asked: &TokenRequest, narrow_scope: bool) -> Ruling {
 fn refused(ruling: Ruling) -> Refused {
     match ruling {
         Ruling::Refused(refused) => refused,
-        other @ (Ruling::Allowed(_) | Ruling::Asked(_)) => panic!("not refused: {other:?}"),
+        other @ (Ruling::Allowed(_) | Ruling::Asked(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => {
+            panic!("not refused: {other:?}")
+        }
     }
 }
 
 fn allowed(ruling: Ruling) -> Terms {
     match ruling {
         Ruling::Allowed(terms) => terms,
-        other @ (Ruling::Refused(_) | Ruling::Asked(_)) => panic!("not allowed: {other:?}"),
+        other @ (Ruling::Refused(_) | Ruling::Asked(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => {
+            panic!("not allowed: {other:?}")
+        }
     }
 }
 
 fn question(ruling: Ruling) -> Question {
     match ruling {
         Ruling::Asked(question) => question,
-        other @ (Ruling::Refused(_) | Ruling::Allowed(_)) => panic!("not asked: {other:?}"),
+        other @ (Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_)) => {
+            panic!("not asked: {other:?}")
+        }
     }
 }
 

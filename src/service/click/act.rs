@@ -71,10 +71,11 @@ impl Service {
                 policy: self.policy().version.clone(),
                 grant_id: fresh_grant_id()?,
             };
-            let step = match known.apply(Event::Voted(Box::new(ballot)), now) {
+            let mut step = match known.apply(Event::Voted(Box::new(ballot)), now) {
                 Ok(step) => step,
                 Err(refusal) => return refused(request, Why::Refused(refusal)),
             };
+            self.lengthen(&request.asked, &mut step.cooldowns, now).await?;
             let was_wrong = step.next.deciding.wrong_numbers.len() > request.deciding.wrong_numbers.len();
             let mut commit = self.commit_of(Change::Replace(step.next.clone()), &step);
             commit.vote =

@@ -6,9 +6,9 @@ use super::{Checked, Refused, Sets, Why};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::identity::{EmailMapping, Voter};
-use crate::domain::ids::SlackUserId;
+use crate::domain::ids::{SetName, SlackUserId};
 use crate::service::{Error, Service};
-use crate::slack::click::{Foreign, Origin, origin_refusal};
+use crate::slack::click::{Foreign, Origin};
 
 impl Service {
     /// Everything up to the approver sets.
@@ -20,8 +20,7 @@ impl Service {
         actions: usize,
         now: Timestamp,
     ) -> Result<Result<Checked, Refused>, Error> {
-        let (app_id, team_id) = self.slack_installation();
-        if let Some(foreign) = origin_refusal(origin, app_id, team_id) {
+        if let Some(foreign) = self.is_foreign(origin) {
             return Ok(Err((None, Why::Foreign(foreign))));
         }
         let Some(user) = &origin.user else { return Ok(Err((None, Why::Foreign(Foreign::Nobody)))) };
@@ -61,9 +60,20 @@ impl Service {
         request: &AccessRequest,
         now: Timestamp,
     ) -> Result<Voter, Why> {
+        let wanted = request.question.requirements.iter().flat_map(|wanted| wanted.approvers.iter().cloned());
+        self.learn(user, &wanted.collect::<Vec<_>>(), now).await
+    }
+
+    /// The same about any approver sets.
+    pub(in crate::service) async fn learn(
+        &self,
+        user: &SlackUserId,
+        names: &[SetName],
+        now: Timestamp,
+    ) -> Result<Voter, Why> {
         let inner = &self.0;
         let maps = inner.settings.directory.email == EmailMapping::Verified;
-        let (standing, sets) = tokio::join!(inner.people.standing(user, maps, now), self.sets_of(user, request, now));
+        let (standing, sets) = tokio::join!(inner.people.standing(user, maps, now), self.sets_of(user, names, now));
         let (standing, standing_at) = standing.map_err(|_| Why::SlackDown)?;
         if let Some(outsider) = standing.outsider(&inner.settings.team_id) {
             self.learnt_of(user, &standing);
@@ -76,13 +86,13 @@ impl Service {
         Ok(Voter { slack: user.clone(), principal, possible, member_of, groups, learnt_at })
     }
 
-    /// The approver sets of a request that somebody is in, as the current policy defines them, and when the
+    /// Which of some approver sets somebody is in, as the current policy defines them, and when the
     /// oldest part of that was learnt. What cannot be asked counts as "not in", and refuses if nothing else is.
-    async fn sets_of(&self, user: &SlackUserId, request: &AccessRequest, now: Timestamp) -> Result<Sets, Why> {
+    async fn sets_of(&self, user: &SlackUserId, names: &[SetName], now: Timestamp) -> Result<Sets, Why> {
         let policy = self.policy();
         let mut sets = Sets { member_of: BTreeSet::new(), groups: BTreeSet::new(), learnt_at: now };
         let mut unknown = false;
-        for name in request.question.requirements.iter().flat_map(|requirement| &requirement.approvers) {
+        for name in names {
             let Some(set) = policy.approvers.get(name) else { continue };
             let mut is_in = set.users.contains(user);
             for group in &set.groups {

@@ -21,7 +21,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef, Turn};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
-use crate::slack::{access_form, approving, cards, forms, home, requester, talking};
+use crate::slack::{access_form, approving, cards, forms, home, requester, reviews, talking};
 use crate::store::Button;
 
 pub(super) use refusal::{Refusals, Why};
@@ -56,10 +56,10 @@ struct Sets {
 
 /// What a form carries from the click that opened it to its submission.
 #[derive(Debug, Serialize, Deserialize)]
-struct Carried {
-    v: String,
-    c: String,
-    t: String,
+pub(super) struct Carried {
+    pub v: String,
+    pub c: String,
+    pub t: String,
 }
 
 pub(super) type Refused = (Option<Box<AccessRequest>>, Why);
@@ -90,6 +90,9 @@ impl Service {
     /// A button of a card was pressed. Answers with the words of a refusal.
     pub(super) async fn pressed_on_card(&self, press: &Press) -> Result<Option<String>, Error> {
         let now = self.now();
+        if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&press.action.as_str()) {
+            return Box::pin(self.review_pressed(press, now)).await.map(|()| None);
+        }
         if press.action == forms::STEP_UP {
             // The browser opened a link; that Slack tells us of it changes nothing.
             return Ok(None);
@@ -140,6 +143,9 @@ impl Service {
             _ => {}
         }
         let now = self.now();
+        if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&form.callback_id.as_str()) {
+            return Box::pin(self.review_submitted(form, now)).await;
+        }
         let carried = serde_json::from_str::<Carried>(&form.private_metadata).ok();
         let message = carried.as_ref().and_then(|carried| {
             Some(MessageRef { channel: SlackChannelId::parse(carried.c.clone()).ok()?, ts: carried.t.clone() })

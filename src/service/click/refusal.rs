@@ -11,6 +11,7 @@ use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::identity::Outsider;
 use crate::domain::ids::{SlackChannelId, SlackUserId};
 use crate::domain::policy::Stricter;
+use crate::domain::review::ReviewRefusal;
 use crate::service::{Error, Service};
 use crate::slack::click::{Foreign, Origin};
 use crate::slack::{cards, text};
@@ -41,9 +42,15 @@ pub(in crate::service) enum Why {
     /// The policy has changed and wants more than was asked.
     PolicyChanged(Stricter),
     Refused(Refusal),
+    Review(ReviewRefusal),
 }
 
 impl Why {
+    /// Whether nothing was said against anybody: what had to be asked could not be asked.
+    pub(in crate::service) fn is_unavailable(&self) -> bool {
+        *self == Self::SlackDown
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::Foreign(foreign) => foreign.as_str(),
@@ -74,6 +81,9 @@ impl Why {
             Self::Refused(Refusal::NotYoursToLeave) => "not_yours_to_leave",
             Self::Refused(Refusal::CannotShorten) => "cannot_shorten",
             Self::Refused(Refusal::CannotTakeOver) => "cannot_take_over",
+            Self::Review(ReviewRefusal::Answered) => "review_answered",
+            Self::Review(ReviewRefusal::NotAReviewer) => "not_a_reviewer",
+            Self::Review(ReviewRefusal::OwnDoing) => "own_doing",
             Self::Refused(Refusal::Settled(_)) => "already_settled",
             Self::Refused(Refusal::OutOfDate) => "out_of_date",
             Self::Refused(Refusal::NotAnApprover) => "not_an_approver",
@@ -107,7 +117,7 @@ impl Refusals {
 
 impl Service {
     /// A refusal is written down at a bounded rate and whispered to whoever clicked.
-    pub(super) async fn refused(
+    pub(in crate::service) async fn refused(
         &self,
         origin: &Origin,
         channel: Option<&SlackChannelId>,
@@ -194,6 +204,11 @@ impl Service {
             Why::NotEnforced => "This request needs a ceremony that this version does not offer.".to_owned(),
             Why::MayNotRevoke => format!("You can't revoke this grant: an approver or the requester can.{can}"),
             Why::GrantOver => "This grant is over already.".to_owned(),
+            Why::Review(ReviewRefusal::Answered) => "This review was already answered.".to_owned(),
+            Why::Review(ReviewRefusal::NotAReviewer) => {
+                "You can't answer this review: only those whom the policy tells of it can.".to_owned()
+            }
+            Why::Review(ReviewRefusal::OwnDoing) => "You can't review what you did yourself.".to_owned(),
             Why::Refused(Refusal::NotAnApprover) => format!("You can't decide this request.{can}"),
             Why::Refused(Refusal::OwnRequest) => format!("You can't decide your own request.{can}"),
             Why::Refused(Refusal::CeremonyMissing) => {

@@ -12,7 +12,12 @@ const NUMBER: &str = "731 946";
 async fn start() -> TestApp {
     let policy = POLICY.replace("ceremony = \"confirm\"", "ceremony = \"match\"");
     assert_ne!(policy, POLICY);
-    TestApp::stage().policy(policy).start().await
+    TestApp::stage().policy(offered(&policy)).start().await
+}
+
+/// With a client that can be asked for in Slack.
+fn offered(policy: &str) -> String {
+    policy.replace("hooks = [\"shop\"]", "hooks = [\"shop\"]\nclients = [\"ledger-cli\"]")
 }
 
 fn numbered() -> Value {
@@ -125,4 +130,31 @@ async fn a_number_is_needed_also_by_whoever_approves_less() {
     app.click("U0CAROL", &app.card(LEDGER).await, "changes").await;
     app.fill("U0CAROL", json!({ "scopes": ["1"], "number": NUMBER })).await;
     assert_eq!(app.ask(&both).await.granted()["scope"], "plain:a");
+}
+
+#[tokio::test]
+async fn a_request_made_in_slack_shows_its_asker_a_number_and_nobody_else() {
+    let app = start().await;
+    let told = app.types("U0ALICE", "ledger-cli ledger:write for 1h because PAY-7").await;
+    let number: String =
+        told.split("The number of this request is* `").nth(1).expect("a number").chars().take(6).collect();
+    assert!(number.chars().all(|c| c.is_ascii_digit()), "{told}");
+    let card = app.card(LEDGER).await;
+    assert!(!card.says.contains(&number) && !json!(app.audit().await).to_string().contains(&number));
+    // Alice is a party, under both of her accounts, whatever she types.
+    for account in ["U0ALICE", "U0ALICE2"] {
+        app.click(account, &card, "approve").await;
+        assert!(app.form(account).await.is_null());
+    }
+    typed(&app, "U0BOB", &card, &number).await;
+    app.ask(&alice("ledger:write")).await.granted();
+}
+
+#[tokio::test]
+async fn what_nobody_can_decide_is_said_to_whoever_asks_in_slack_too() {
+    let app = TestApp::stage().policy(offered(POLICY)).start().await;
+    app.group_is("S0LEADS", &["U0ALICE", "U0ALICE2"]).await;
+    let told = app.types("U0ALICE", "ledger-cli ledger:write for 1h because PAY-7").await;
+    assert!(told.contains("No one can decide"), "{told}");
+    assert!(app.cards(LEDGER).await.is_empty());
 }

@@ -7,13 +7,14 @@ use sqlx::{Connection, Row};
 use super::TestApp;
 
 /// The tables that hold what is decided. `audit` and `facts` are left out: a refusal may write there.
-const DECISIONS: [(&str, &str); 7] = [
+const DECISIONS: [(&str, &str); 8] = [
     ("access_requests", "SELECT group_concat(id || state || version || body, '; ') FROM access_requests"),
     ("votes", "SELECT group_concat(request_id || principal, '; ') FROM votes"),
     ("grants", "SELECT group_concat(id || state || used || version || body, '; ') FROM grants"),
     ("cooldowns", "SELECT group_concat(subject || scope || until, '; ') FROM cooldowns"),
     ("hook_calls", "SELECT group_concat(call_id || coalesce(grant_id, ''), '; ') FROM hook_calls"),
     ("buttons", "SELECT group_concat(value_hash || coalesce(ts, ''), '; ') FROM buttons"),
+    ("reviews", "SELECT group_concat(id || state || version || body, '; ') FROM reviews"),
     ("outbox", "SELECT group_concat(id || state, '; ') FROM outbox"),
 ];
 

@@ -48,6 +48,7 @@ pub struct Stage {
     policy: String,
     folder: Option<PathBuf>,
     changes: Vec<(String, String)>,
+    sockets: bool,
 }
 
 impl Stage {
@@ -60,6 +61,12 @@ impl Stage {
     /// With a passage of `countersign.toml` replaced, which must be there.
     pub fn change_config(mut self, passage: &str, other: &str) -> Self {
         self.changes.push((passage.to_owned(), other.to_owned()));
+        self
+    }
+
+    /// Slack's calls come through sockets.
+    pub fn sockets(mut self) -> Self {
+        self.sockets = true;
         self
     }
 
@@ -90,6 +97,9 @@ impl Stage {
         let address = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
         let database = folder.join("countersign.db").display().to_string();
         let mut config = world::config(&address.to_string(), &slack_url, &database);
+        if self.sockets {
+            config = config.replacen("[slack]", "[slack]\napp_token = { env = \"APP_TOKEN\" }", 1);
+        }
         for (passage, other) in &self.changes {
             assert!(config.contains(passage.as_str()), "the configuration has no {passage:?}");
             config = config.replacen(passage.as_str(), other, 1);
@@ -97,6 +107,9 @@ impl Stage {
         std::fs::write(folder.join("countersign.toml"), config).expect("a configuration");
         std::fs::write(folder.join("policy.toml"), self.policy).expect("a policy");
         playground.connect(format!("http://{address}"));
+        if self.sockets {
+            playground.socket_mode(SecretString::from(world::APP_TOKEN));
+        }
         let http = Client::builder().no_proxy().build().expect("a client");
         TestApp {
             clock,
@@ -126,7 +139,13 @@ impl TestApp {
 
     /// The usual stage, to be changed before the start.
     pub fn stage() -> Stage {
-        Stage { worker: Worker::Stepped, policy: world::POLICY.to_owned(), folder: None, changes: Vec::new() }
+        Stage {
+            worker: Worker::Stepped,
+            policy: world::POLICY.to_owned(),
+            folder: None,
+            changes: Vec::new(),
+            sockets: over_sockets(),
+        }
     }
 
     /// Starts the service on its files.
@@ -137,7 +156,11 @@ impl TestApp {
         let loaded =
             Config::load(&self.folder.join("countersign.toml"), &env).map_err(|errors| anyhow::anyhow!("{errors}"))?;
         let clock: SharedClock = Arc::new(self.clock.clone());
+        let sockets = loaded.config.slack.app_token.is_some();
         self.running = Some(app::start(loaded, clock, listener, self.worker).await?);
+        if sockets {
+            self.until_real(PATIENCE, async || !self.sockets().await.is_empty()).await;
+        }
         Ok(())
     }
 
@@ -227,6 +250,11 @@ impl TestApp {
         };
         tokio::time::timeout(most, looking).await.expect("it happens in time");
     }
+}
+
+/// The switch: with `IT_TRANSPORT=sockets` the same suite runs over Socket Mode.
+fn over_sockets() -> bool {
+    std::env::var("IT_TRANSPORT").is_ok_and(|transport| transport == "sockets")
 }
 
 /// Minutes, for stories.

@@ -90,6 +90,16 @@ impl TestApp {
         response.json().await.expect("JSON")
     }
 
+    /// The sockets that are open.
+    pub async fn sockets(&self) -> Vec<Value> {
+        self.page_get("/page/socket").await["connections"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What went down the sockets, with what became of it.
+    pub async fn envelopes(&self) -> Vec<Value> {
+        self.page_get("/page/socket").await["envelopes"].as_array().cloned().unwrap_or_default()
+    }
+
     /// Everything on somebody's screen.
     pub async fn screen(&self, person: &str) -> Value {
         self.page_get(&format!("/page/state?as={person}")).await

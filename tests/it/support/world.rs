@@ -15,6 +15,7 @@ pub const SHOP_TOKEN: &str = "CANARY-shop-token-0123456789";
 pub const SIGNING_SECRET: &str = "CANARY-signing-secret-0123456789";
 pub const OLD_SIGNING_SECRET: &str = "CANARY-old-signing-secret-012345";
 pub const BOT_TOKEN: &str = "CANARY-bot-token-0123456789";
+pub const APP_TOKEN: &str = "xapp-CANARY-app-token-0123456789";
 pub const HYDRA_KEY: &str = "CANARY-hydra-key-0123456789";
 pub const PEP_TOKEN: &str = "CANARY-pep-token-0123456789";
 pub const OPERATOR_KEY: &str = "CANARY-operator-key-0123456789";
@@ -56,6 +57,12 @@ name = "brief"
 dialect = "generic"
 bearer = { env = "SHOP_TOKEN" }
 hold = "1s"
+
+[[hook]]
+name = "watch"
+dialect = "generic"
+bearer = { env = "SHOP_TOKEN" }
+mode = "observe"
 
 [[hook]]
 name = "signed"
@@ -194,6 +201,7 @@ pub fn config(listen: &str, slack: &str, database: &str) -> String {
 pub fn environment() -> HashMap<&'static str, &'static str> {
     HashMap::from([
         ("BOT_TOKEN", BOT_TOKEN),
+        ("APP_TOKEN", APP_TOKEN),
         ("SIGNING_SECRET", SIGNING_SECRET),
         ("OLD_SIGNING_SECRET", OLD_SIGNING_SECRET),
         ("SHOP_TOKEN", SHOP_TOKEN),
@@ -236,6 +244,13 @@ pub fn workspace() -> Workspace {
         users: leads.cloned().collect(),
     };
     workspace.groups.insert(leads.id.clone(), leads);
+    let on_call = Group {
+        id: "S0ONCALL".to_owned(),
+        handle: "on-call".to_owned(),
+        name: "On call".to_owned(),
+        users: vec!["U0DORA".to_owned()],
+    };
+    workspace.groups.insert(on_call.id.clone(), on_call);
     for (id, name, is_archived) in [(DESK, "desk", false), (LEDGER, "ledger", false), ("C0ARCHIVED", "old", true)] {
         let channel = Channel {
             id: id.to_owned(),

@@ -18,6 +18,7 @@ fn longest(outcome: &Outcome) -> Option<u64> {
         Outcome::Allow(bounds) => Some(bounds.max_duration),
         Outcome::Deny(_) => None,
         Outcome::Ask(ask) => Some(ask.bounds.max_duration),
+        Outcome::BreakGlass(glass) => Some(glass.bounds.max_duration),
     }
 }
 
@@ -33,6 +34,7 @@ proptest! {
             scope: Scope::try_from(name.clone()).unwrap(),
             rule: Some(name.clone()),
             outcome: outcome.clone(),
+            mode: Mode::Enforce,
         };
         let ruling = policy(vec![]).rule(&request, names.iter().zip(&outcomes).map(judge).collect(), narrow_scope);
         let refusals = outcomes.iter().filter(|outcome| longest(outcome).is_none()).count();
@@ -41,7 +43,8 @@ proptest! {
                 prop_assert!(refusals == outcomes.len() || (refusals > 0 && !narrow_scope));
                 return Ok(());
             }
-            Ruling::Allowed(terms) => (terms, Vec::new()),
+            Ruling::Allowed(terms) | Ruling::Observed(terms) => (terms, Vec::new()),
+            Ruling::BreakGlass(glass) => (glass.terms, Vec::new()),
             Ruling::Asked(question) => (question.terms, question.requirements),
         };
         prop_assert!(narrow_scope || refusals == 0);

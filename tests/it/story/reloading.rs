@@ -1,0 +1,127 @@
+//! The policy changes while the service runs.
+
+use serde_json::json;
+
+use crate::support::asking::{Answer, alice, but};
+use crate::support::world::{DESK, LEDGER, POLICY};
+use crate::support::{TestApp, minutes};
+
+impl TestApp {
+    /// The policy file changes, and the service is told (SIGHUP). Answers whether it is in force.
+    async fn policy_becomes(&self, policy: &str) -> bool {
+        std::fs::write(self.file("policy.toml"), policy).expect("a policy");
+        self.running().reload_policy().await.expect("it is written down")
+    }
+
+    async fn degraded(&self) -> serde_json::Value {
+        Answer::of(self.http.get(self.url("/readyz"))).await.body["degraded"].clone()
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_is_read_anew_counts_at_the_next_call() {
+    let app = TestApp::start().await;
+    app.ask(&alice("fresh:scope")).await.denied();
+    let more = format!(
+        "{POLICY}\n[[rule]]\nname = \"fresh\"\nwhen = 'scope == \"fresh:scope\"'\nallow = {{ max_duration = \"1h\" }}\n"
+    );
+    assert!(app.policy_becomes(&more).await);
+    app.ask(&alice("fresh:scope")).await.granted();
+    let entry = app.audit().await.into_iter().find(|entry| entry["kind"] == "policy.reloaded").expect("an entry");
+    let hash = countersign::domain::hashing::sha256_hex;
+    let versions =
+        json!({ "file": hash(more.as_bytes()), "policy": hash(more.as_bytes()), "before": hash(POLICY.as_bytes()) });
+    assert_eq!(entry["detail"], versions, "hashes and nothing of the file");
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_used_keeps_the_old_one_and_says_so_until_it_is_mended() {
+    let app = TestApp::start().await;
+    let broken = POLICY.replace("approvals = 2", "approvals = 0");
+    for bad in [broken.as_str(), &POLICY[..POLICY.len() / 2], "\u{0}", ""] {
+        let kept = app.policy_becomes(bad).await;
+        // An empty file is a policy without rules: it can be used, and refuses everything.
+        assert_eq!(kept, bad.is_empty(), "{bad:.40}");
+        if bad.is_empty() {
+            app.ask(&alice("ledger:read")).await.denied();
+        } else {
+            app.ask(&alice("ledger:read")).await.granted();
+            assert_eq!(app.degraded().await, json!(["policy"]));
+        }
+    }
+    std::fs::remove_file(app.file("policy.toml")).expect("it was there");
+    assert!(!app.running().reload_policy().await.expect("it is written down"));
+    assert_eq!(app.degraded().await, json!(["policy"]));
+    assert!(app.policy_becomes(POLICY).await);
+    assert_eq!(app.degraded().await, json!([]));
+    let audit = app.audit().await;
+    let refused: Vec<_> = audit.iter().filter(|entry| entry["kind"] == "policy.refused").collect();
+    assert_eq!(refused.len(), 4);
+    for entry in &refused {
+        assert!(!entry.to_string().contains("approvals"), "no word of the file: {entry}");
+    }
+    assert_eq!(refused[0]["detail"]["file"], countersign::domain::hashing::sha256_hex(broken.as_bytes()));
+    assert_eq!(refused[3]["detail"]["file"], "unreadable");
+    let metrics = Answer::of(app.http.get(app.url("/metrics"))).await.text;
+    assert!(metrics.contains("countersign_policy_reloads_total{outcome=\"refused\"}"), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_was_approved_before_is_handed_over_under_the_policy_of_now() {
+    let app = TestApp::start().await;
+    for scope in ["plain:x", "plain:y", "plain:z"] {
+        app.ask(&alice(scope)).await.pending();
+    }
+    for card in app.cards(DESK).await {
+        app.approve("U0BOB", &card).await;
+    }
+    app.ask(&alice("plain:x")).await.granted();
+    let rule = "when = 'scope.startsWith(\"plain:\")'\nask = { approvers = [\"leads\"], approvals = 1,";
+    let two = rule.replace("approvals = 1", "approvals = 2");
+    assert!(app.policy_becomes(&POLICY.replace(rule, &two)).await);
+    // Handed over before: a policy that wants more people is not met by the one who decided; so for a refresh.
+    for grant_type in ["refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange"] {
+        app.ask(&but(alice("plain:x"), json!({ "grant_type": grant_type }))).await.denied();
+    }
+    // Not handed over yet: void.
+    app.ask(&alice("plain:y")).await.pending();
+    // The old policy again: what was handed over counts again, what was void is gone.
+    assert!(app.policy_becomes(POLICY).await);
+    app.ask(&alice("plain:x")).await.granted();
+    app.ask(&but(alice("plain:x"), json!({ "grant_type": "refresh_token" }))).await.granted();
+    // A rule that refuses now outweighs what was granted.
+    let closed = POLICY.replace("[[rule]]\nname = \"anything plain\"", "[[rule]]\nname = \"shut\"\nwhen = 'scope == \"plain:z\"'\ndeny = \"Shut.\"\n\n[[rule]]\nname = \"anything plain\"");
+    assert!(app.policy_becomes(&closed).await);
+    assert_eq!(app.ask(&alice("plain:z")).await.denied(), "Shut.");
+}
+
+#[tokio::test]
+async fn an_approval_by_a_weaker_ceremony_than_the_policy_wants_now_is_void() {
+    let app = TestApp::start().await;
+    app.ask(&alice("plain:x")).await.pending();
+    app.approve("U0BOB", &app.card(DESK).await).await;
+    let stronger = POLICY.replace(
+        "when = 'scope.startsWith(\"plain:\")'\nask = { approvers = [\"leads\"],",
+        "when = 'scope.startsWith(\"plain:\")'\nask = { ceremony = \"confirm\", approvers = [\"leads\"],",
+    );
+    assert_ne!(stronger, POLICY);
+    assert!(app.policy_becomes(&stronger).await);
+    app.ask(&alice("plain:x")).await.pending();
+    assert!(app.card_of(DESK, 0).await.head().starts_with("Revoked"));
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_after_an_approval_revives_nothing() {
+    let app = TestApp::start().await;
+    app.ask(&alice("ledger:write")).await.pending();
+    app.approve("U0BOB", &app.card(LEDGER).await).await;
+    app.ask(&alice("ledger:write")).await.granted();
+    app.advance(minutes(119)).await;
+    let last = app.ask(&alice("ledger:write")).await.granted().clone();
+    app.clock.set(countersign::clock::Clock::now(&app.clock) - minutes(60));
+    let again = app.ask(&alice("ledger:write")).await.granted().clone();
+    assert_eq!(again["grant_expires_at"], last["grant_expires_at"]);
+    assert!(again["expires_in"].as_u64() <= last["expires_in"].as_u64(), "{again} {last}");
+    app.clock.advance(minutes(61));
+    app.ask(&alice("ledger:write")).await.pending();
+}
