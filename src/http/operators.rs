@@ -152,8 +152,10 @@ pub async fn outbox(State(doors): State<Doors>, page: Asked, headers: HeaderMap)
 pub struct Reviews {
     /// `open` for those that nobody has answered.
     state: Option<String>,
-    #[serde(flatten)]
-    page: Page,
+    /// Only what comes before this identifier.
+    before: Option<String>,
+    /// How many at the most.
+    limit: Option<u32>,
 }
 
 /// `GET /v1/reviews`: broken glasses, and what was said of them.
@@ -174,9 +176,10 @@ pub async fn reviews(
         },
         Err(_) => None,
     };
-    let (Ok(Query(Reviews { page, .. })), Some(open)) = (asked, open) else {
+    let (Ok(Query(Reviews { before, limit, .. })), Some(open)) = (asked, open) else {
         return into_response(Rendered::problem(400, "about:blank", "Bad Request", says));
     };
+    let page = Page { before, after: None, limit };
     let found = doors.service.reviews(open, page.before.as_deref(), page.most()).await;
     into_response(answer(found, |all| json!({ "reviews": all })))
 }

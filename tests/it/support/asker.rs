@@ -65,7 +65,7 @@ impl TestApp {
     /// Slack says that somebody's account changed.
     pub async fn account_event(&self, person: &str) {
         let event = json!({
-            "type": "event_callback", "team_id": "T0ACME", "api_app_id": "A0COUNTERSIGN", "event_id": "Ev1",
+            "type": "event_callback", "team_id": "T0ACME", "api_app_id": "A0COUNTERSIGN", "event_id": format!("Ev{person}"),
             "event": { "type": "user_change", "user": { "id": person } },
         });
         let raw = json!({ "path": "/slack/events", "content_type": "application/json", "body": event.to_string() });
