@@ -27,7 +27,7 @@ use scene::{Frame, Scene, any_scene, every_state};
 use surfaces::{SURFACES, Surface};
 
 /// How many random moments are left for the oracles of others; ours sees new ones each time.
-const RANDOM_SCENES: usize = 150;
+const RANDOM_SCENES: usize = 100;
 
 /// Where everything is left for the other oracles.
 pub fn folder() -> PathBuf {
@@ -114,7 +114,7 @@ fn our_rules_notice_the_planted_faults_and_nothing_before() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(30) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(20) })]
 
     #[test]
     fn whatever_anybody_writes_keeps_our_rules(scene in any_scene()) {
