@@ -36,6 +36,9 @@ impl Card {
             "approved" => &["revoke"],
             _ => &[],
         };
+        // What else can be done while people decide differs by server and by who has voted.
+        let also: &[&str] = if stage == "pending" { &["changes", "more"] } else { &[] };
+        offered.retain(|action| !also.contains(action));
         self.state == stage && offered == wanted
     }
 }

@@ -135,8 +135,8 @@ impl Run {
 
     /// Slack is slow, so that kills find posts under way; now and then it fails.
     async fn trouble(&mut self, world: &World) -> anyhow::Result<()> {
-        // Half of the cycles have posts that take so long that a kill is sure to find some of them under way.
-        let delay_ms = if self.dice.chance(50) { 20 + self.dice.below(60) } else { 1 + self.dice.below(12) };
+        // Some cycles have posts that take so long that a kill is sure to find some of them under way.
+        let delay_ms = if self.dice.chance(30) { 10 + self.dice.below(40) } else { 1 + self.dice.below(12) };
         let slow = |method: &str| json!({ "method": method, "kind": "slow", "delay_ms": delay_ms });
         let mut faults = Vec::new();
         if self.dice.chance(10) {
@@ -320,7 +320,7 @@ impl Run {
         least("refused clicks", kind("click.refused"), kills / 10)?;
         least("retries", counted("retries with the same id"), kills / 2)?;
         least("double clicks", counted("double clicks"), kills / 20)?;
-        least("duplicates clicked", counted("clicks on duplicates"), kills / 100)?;
+        least("duplicates clicked", counted("clicks on duplicates"), kills / 200)?;
         least("unanswered and there", counted("unanswered and there"), kills / 20)?;
         least("unanswered and not there", counted("unanswered and not there"), kills / 20)?;
         ensure!(counted("hook: odd answers") == 0, "a hook got an answer that it never should");
