@@ -104,7 +104,10 @@ pub(super) fn sentence(facts: &CardFacts<'_>, stage: Stage) -> String {
         }
         Stage::Cancelled => match &request.state {
             State::Cancelled { at, .. } if request.deciding.because.is_some() => {
-                let because = cut(&clean(request.deciding.because.as_deref().unwrap_or_default()), BECAUSE_MAX).0;
+                let mut because = cut(&clean(request.deciding.because.as_deref().unwrap_or_default()), BECAUSE_MAX).0;
+                if because.matches('`').count() % 2 == 1 {
+                    because.push('`'); // the name of a set that was cut
+                }
                 format!("Withdrawn by Countersign {}. {} Nothing was issued.", date(*at), escape(&because))
             }
             State::Cancelled { by, at } => {

@@ -105,7 +105,7 @@ impl Home {
         let page = self.page.min(pages - 1);
         blocks.push(("head", header("Access")));
         match &self.refused {
-            Some(words) => blocks.push(("refused", section(&inert(words)))),
+            Some(words) => blocks.push(("refused", section(&cut_words(&inert(words), WORDS_MAX)))),
             None => {
                 let request =
                     button(REQUEST, "Request access…", &self.value, "Open the form to request access", Style::Primary);

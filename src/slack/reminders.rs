@@ -2,7 +2,7 @@
 
 use super::Message;
 use super::blocks::{named, section};
-use super::cards::CardFacts;
+use super::cards::{CardFacts, cut_words};
 use super::text::{clean, code, cut, date, duration, inert};
 use crate::domain::policy::Reminder;
 
@@ -12,7 +12,7 @@ const MENTIONS_MAX: usize = 1_200;
 /// Tells people that nobody has decided yet, and why they are told. `told` are mentions of ours.
 pub fn reminder(facts: &CardFacts<'_>, reminder: &Reminder, told: &str) -> Message {
     let (request, waits) = (facts.request, duration(reminder.after));
-    let asked = inert(facts.approver_words);
+    let asked = cut_words(&inert(facts.approver_words), MENTIONS_MAX);
     let told = if told.chars().count() <= MENTIONS_MAX { inert(told) } else { String::new() };
     let told = if told.is_empty() { String::new() } else { format!("{told} ") };
     let until = date(request.decide_by);

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::Message;
 use super::blocks::{Style, actions, bold, button, context, header, line, named, plain, quote, rich, run, section};
+use super::cards::cut_words;
+use super::parts::actor_words;
 use super::text::{clean, clean_lines, code, cut, date, inert, mention};
 use crate::clock::Timestamp;
-use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, State as GrantState};
 use crate::domain::review::{Review, ReviewState, Verdict};
 
@@ -19,6 +20,8 @@ pub const NOT_JUSTIFIED: &str = "review_not_justified";
 pub const NOTE: &str = "note";
 /// Characters of a note, at least and at most.
 const NOTE_LENGTH: std::ops::RangeInclusive<usize> = 3..=500;
+/// Characters of the list of who is told.
+const MENTIONS_MAX: usize = 1_200;
 /// Characters of the reason on the card.
 const REASON_MAX: usize = 600;
 
@@ -50,7 +53,8 @@ pub fn card(facts: &ReviewFacts<'_>) -> Message {
             ("Reviewed: not justified", Some((by, at, note)))
         }
     };
-    let scopes: Vec<Vec<Value>> = review.scopes.judged().iter().map(|scope| vec![run(scope.as_str())]).collect();
+    let scopes: Vec<Vec<Value>> =
+        review.scopes.judged().iter().map(|scope| vec![run(scope_words(scope.as_str()))]).collect();
     let mut blocks =
         vec![("head", header(head)), ("scopes", super::blocks::rich(vec![super::blocks::bullets(scopes)]))];
     blocks.push(("lead", section(&lead(facts))));
@@ -59,7 +63,7 @@ pub fn card(facts: &ReviewFacts<'_>) -> Message {
     match answered {
         None => {
             let until = date(review.review_by);
-            let ask = format!("{} Please say by {until} whether this was justified.", inert(facts.told));
+            let ask = format!("{} Please say by {until} whether this was justified.", told_words(facts));
             blocks.push(("ask", section(ask.trim())));
             let id = review.id.as_str();
             let (yes, no) = (format!("Review {id} as justified"), format!("Review {id} as not justified"));
@@ -72,12 +76,8 @@ pub fn card(facts: &ReviewFacts<'_>) -> Message {
             ));
         }
         Some((by, at, note)) => {
-            let who = match by {
-                Actor::Person(user, _) => mention(user),
-                Actor::Hook(_) | Actor::Operator(_) | Actor::Time | Actor::Service => code(&by.to_string()),
-            };
-            blocks.push(("by", section(&format!("Reviewed by {who} {}.", date(*at)))));
-            blocks.push(("note", rich(vec![quote(&clean_lines(note))])));
+            blocks.push(("by", section(&format!("Reviewed by {} {}.", actor_words(by), date(*at)))));
+            blocks.push(("note", rich(vec![line(vec![bold("What was found")]), quote(&clean_lines(note))])));
         }
     }
     let rules: Vec<String> = review.rules.iter().take(3).map(|rule| code(&cut(&clean(rule), 80).0)).collect();
@@ -90,6 +90,16 @@ pub fn card(facts: &ReviewFacts<'_>) -> Message {
     Message { text: inert(&text), blocks: named(blocks, 1), metadata: Some(metadata) }
 }
 
+/// What was granted, also where no scope was named.
+fn scope_words(scope: &str) -> &str {
+    if scope.is_empty() { "No scope was named: the server decides what the token may do" } else { scope }
+}
+
+/// Everybody who is told, as many as fit.
+fn told_words(facts: &ReviewFacts<'_>) -> String {
+    cut_words(&inert(facts.told), MENTIONS_MAX)
+}
+
 /// Who has what until when.
 fn lead(facts: &ReviewFacts<'_>) -> String {
     let review = facts.review;
@@ -99,7 +109,7 @@ fn lead(facts: &ReviewFacts<'_>) -> String {
     let at = if audience.is_empty() { String::new() } else { format!(" at {}", audience.join(", ")) };
     let ends = match facts.grant.map(|grant| &grant.state) {
         Some(GrantState::Revoked { by, at, .. }) => {
-            format!("It was revoked by {} {}.", code(&by.to_string()), date(*at))
+            format!("It was revoked by {} {}.", actor_words(by), date(*at))
         }
         Some(GrantState::Ended { .. }) => format!("It ended {}.", date(review.grant_until)),
         Some(GrantState::Live) | None if facts.now >= review.grant_until => {
@@ -124,7 +134,8 @@ pub fn form(private_metadata: &str, review: &Review, verdict: Verdict) -> Value 
             "What is left of the access is revoked. Kept in the audit log with your name.",
         ),
     };
-    let scopes = cut(&review.scopes.to_string(), 2_500).0;
+    let scopes = review.scopes.to_string();
+    let scopes = cut(scope_words(&scopes), 2_500).0;
     let lead = format!("{} broke the glass {}.", mention(review.who()), date(review.opened_at));
     let mut blocks = named(vec![("lead", section(&lead)), ("scopes", rich(vec![line(vec![run(&scopes)])]))], 1);
     blocks.push(json!({
@@ -150,7 +161,7 @@ pub fn direct(facts: &ReviewFacts<'_>, channel: &str, again: bool) -> Message {
 /// The reply beneath the card when it is overdue.
 pub fn overdue(facts: &ReviewFacts<'_>) -> Message {
     let due = date(facts.review.review_by);
-    let words = format!("{} Nobody has said whether this was justified; it was due {due}.", inert(facts.told));
+    let words = format!("{} Nobody has said whether this was justified; it was due {due}.", told_words(facts));
     told(words.trim(), facts.review)
 }
 

@@ -172,8 +172,6 @@ fn token(text: &str) -> Option<&str> {
         id(channel, "CG")
     } else if let Some(group) = inside.strip_prefix("!subteam^") {
         id(group, "S")
-    } else if let Some(channel) = inside.strip_prefix('#') {
-        id(channel, "CG")
     } else if let Some(date) = inside.strip_prefix("!date^") {
         // A third `^` would make it a link.
         let seconds = date.split('^').next().unwrap_or_default();

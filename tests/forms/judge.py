@@ -14,7 +14,7 @@ SHOWN = 10
 
 
 def lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def verdicts(folder, oracle, cases, mutants):

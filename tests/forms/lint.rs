@@ -88,9 +88,6 @@ fn is_ours(token: &str) -> bool {
     if let Some(user) = token.strip_prefix('@') {
         return id(user, &['U', 'W']);
     }
-    if let Some(channel) = token.strip_prefix('#') {
-        return id(channel, &['C', 'G']);
-    }
     if let Some(group) = token.strip_prefix("!subteam^") {
         return id(group, &['S']);
     }

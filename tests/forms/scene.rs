@@ -78,16 +78,25 @@ pub fn user(id: &str) -> SlackUserId {
 }
 
 fn texts(scope: &Scope) -> Option<ScopeText> {
-    let (says, risk) = match scope.as_str() {
-        "payments:refund" => ("Create refunds up to 500 EUR".to_owned(), Some(Risk::High)),
-        "plain:read" => ("Read".to_owned(), Some(Risk::Low)),
-        other => match other.len() % 5 {
-            0 => return None,
-            1 => (String::new(), Some(Risk::Critical)),
-            2 => (format!("{HOSTILE} {}", "long ".repeat(100)), None),
-            3 => ("\u{200b}".to_owned(), Some(Risk::Medium)),
-            _ => ("Change the books".to_owned(), Some(Risk::Low)),
-        },
+    let lower = |name: String| Scope::try_from(name).ok();
+    match scope.as_str() {
+        "payments:refund" => {
+            let (says, less) = ("Create refunds up to 500 EUR".to_owned(), lower("payments:read".to_owned()));
+            Some(ScopeText { says, risk: Some(Risk::High), less })
+        }
+        "plain:read" => Some(ScopeText { says: "Read".to_owned(), risk: Some(Risk::Low), less: None }),
+        other => text_of(other.len()).map(|text| ScopeText { less: lower(format!("less:{other}")), ..text }),
+    }
+}
+
+/// What the policy says about the nth scope of many: nothing, too much, or just enough.
+pub fn text_of(n: usize) -> Option<ScopeText> {
+    let (says, risk) = match n % 5 {
+        0 => return None,
+        1 => (String::new(), Some(Risk::Critical)),
+        2 => (format!("{HOSTILE} {}", "long ".repeat(100)), None),
+        3 => ("\u{200b}".to_owned(), Some(Risk::Medium)),
+        _ => ("Change the books".to_owned(), Some(Risk::Low)),
     };
     Some(ScopeText { says, risk, less: None })
 }

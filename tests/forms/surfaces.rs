@@ -12,18 +12,25 @@ use countersign::slack::{
 };
 use serde_json::{Value, json};
 
+use super::rows;
 use super::scene::Scene;
 
 /// A surface: its name, and how it is drawn at a moment; nothing where it does not exist then.
 pub struct Surface {
     /// Its name.
     pub name: &'static str,
+    /// Whether it looks the same in every state: then one is enough.
+    pub is_steady: bool,
     /// Draws it.
     pub draw: fn(&Scene) -> Option<Value>,
 }
 
 const fn surface(name: &'static str, draw: fn(&Scene) -> Option<Value>) -> Surface {
-    Surface { name, draw }
+    Surface { name, is_steady: false, draw }
+}
+
+const fn steady(name: &'static str, draw: fn(&Scene) -> Option<Value>) -> Surface {
+    Surface { name, is_steady: true, draw }
 }
 
 /// A link that the service makes.
@@ -34,8 +41,8 @@ pub const SURFACES: &[Surface] = &[
     surface("card", |s| posted(&s.draw(cards::card))),
     surface("card, edited", |s| edited(&s.draw(cards::card))),
     surface("message to the requester", |s| posted(&s.draw(cards::requester_message))),
-    surface("note in the thread", |s| in_thread(&cards::thread_note(&format!("Asked again: {}", s.frame.reason)))),
-    surface("answer to a click that counts for nothing", |s| whispered(&cards::refusal(&s.approver_words()))),
+    steady("note in the thread", |s| in_thread(&cards::thread_note(&format!("Asked again: {}", s.frame.reason)))),
+    steady("answer to a click that counts for nothing", |s| whispered(&cards::refusal(&s.approver_words()))),
     surface("thread: asked", |s| noted(s, Kind::RequestOpened)),
     surface("thread: a vote", |s| noted(s, Kind::VoteRecorded)),
     surface("thread: approved", |s| noted(s, Kind::RequestApproved)),
@@ -86,66 +93,32 @@ pub const SURFACES: &[Surface] = &[
             requester::Controls { extend: value("extend"), done: value("done"), withdraw: value("withdraw") };
         posted(&s.draw(|facts| requester::message(facts, &controls, Some("42"), true)))
     }),
-    surface("form for access", |s| view(access(s).view())),
-    surface("form for access, not ready yet", |_| view(access_form::loading())),
-    surface("form that only says something", |s| view(access_form::words_view("Request sent", &s.approver_words()))),
-    surface("form for more time", |s| {
+    steady("form for access, nothing chosen", |s| view(rows::empty_access_form(s))),
+    steady("form for access, 1 scope", |s| view(rows::access_form(s, 1, 0))),
+    steady("form for access, 10 scopes", |s| view(rows::access_form(s, 10, 1))),
+    steady("form for access, 100 scopes", |s| view(rows::access_form(s, 100, 50))),
+    steady("form for access, 300 scopes", |s| view(rows::access_form(s, 300, 10))),
+    steady("form for access, a search for all", |s| rows::search(s, "")),
+    steady("form for access, a search", |s| rows::search(s, "11")),
+    steady("form for access, not ready yet", |_| view(access_form::loading())),
+    steady("form that only says something", |s| view(access_form::words_view("Request sent", &s.approver_words()))),
+    steady("form for more time", |s| {
         view(access_form::extend_view("opaque", &s.approver_words(), 7_200, &s.frame.reason))
     }),
-    surface("App Home", |s| view(at_home(s).view())),
-    surface("a button of Home that counts for nothing", |s| view(home::refused_view(&s.approver_words()))),
-    surface("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
+    steady("App Home, empty", |s| view(rows::home(s, 0, 1, 0))),
+    steady("App Home, 1 row", |s| view(rows::home(s, 1, 1, 0))),
+    steady("App Home, 40 rows in one part", |s| view(rows::home(s, 40, 1, 0))),
+    steady("App Home, 40 rows in all parts", |s| view(rows::home(s, 40, 6, 0))),
+    steady("App Home, 200 rows, third page", |s| view(rows::home(s, 200, 6, 2))),
+    steady("App Home, 200 rows, a page that is not there", |s| view(rows::home(s, 200, 2, 99))),
+    steady("App Home, refused", |s| view(rows::home_refused(s))),
+    steady("a button of Home that counts for nothing", |s| view(home::refused_view(&s.approver_words()))),
+    steady("a form that came too late", |s| view(forms::stale_view(&s.approver_words()))),
 ];
 
 /// An approver.
 fn somebody() -> SlackUserId {
     SlackUserId::parse("U0BOB").expect("a user id")
-}
-
-/// The form for access: all scopes of the access request are offered, and chosen.
-fn access(s: &Scene) -> access_form::Form {
-    let named = |name: &str| access_form::Choice::named(name);
-    let scopes: Vec<_> = s.request.question.terms.scopes.iter().map(|scope| named(scope.as_str())).collect();
-    let client = named(&s.request.asked.client.id);
-    let resource = named(s.frame.resource.as_deref().unwrap_or("https://payments.example.com"));
-    access_form::Form {
-        clients: vec![client.clone()],
-        client: Some(client),
-        resources: vec![resource.clone()],
-        resource: Some(resource),
-        chosen: scopes.clone(),
-        scopes,
-        time: Some(7_200),
-        start: Some(1_795_460_000),
-        reason: s.frame.reason.clone(),
-        who: s.approver_words(),
-    }
-}
-
-/// App Home with more rows than a page takes.
-fn at_home(s: &Scene) -> home::Home {
-    let id = s.request.id.as_str();
-    let button = |n: usize, action: &'static str, text: &'static str, takes_away: bool| home::RowButton {
-        action,
-        text,
-        value: format!("opaque-{n}-{action}"),
-        label: format!("{text} {n} {id}"),
-        confirm: Some(("Are you sure?".to_owned(), "It cannot be undone.".to_owned(), "Yes")),
-        takes_away,
-    };
-    let names: Vec<&str> = s.request.question.terms.scopes.iter().map(|scope| scope.as_str()).collect();
-    let words = format!("{} through a client, for an hour", home::scopes(names.into_iter()));
-    let row = |n: usize| home::Row {
-        words: words.clone(),
-        buttons: vec![button(n, "approve", "Approve", false), button(n, "revoke", "Revoke", true)],
-    };
-    let part = |title: &'static str, rows: std::ops::Range<usize>| home::Part {
-        title,
-        nothing: "Nothing is here.",
-        rows: rows.map(row).collect(),
-    };
-    let parts = vec![part("Waiting for you", 0..50), part("Active grants", 50..60), part("Recent decisions", 0..0)];
-    home::Home { refused: None, parts, page: 1, value: "opaque".to_owned(), now: s.now }
 }
 
 /// The reply in a thread for something that happened.

@@ -56,7 +56,9 @@ const literals = pattern => new Set([...CODE.matchAll(pattern)].map(found => fou
 const families = new Set([...Object.keys(METHODS).map(method => method.split('.')[0]), 'reactions', 'files', 'oauth', 'pins']);
 const called = [...literals(/"([a-z]+(?:\.[a-zA-Z]+)+)"/g)].filter(name => families.has(name.split('.')[0]));
 const handled = [...literals(/"([a-z]+(?:_[a-z]+)+)"/g)].filter(name => Object.hasOwn(EVENTS, name));
-const commands = [...literals(/"(\/[a-z]+)"/g)].filter(name => name === '/access');
+// The service answers commands by this function; which one is Slack's to know, unless configured otherwise.
+const commands = /\basync fn command\(/.test(CODE)
+  ? [/^const COMMAND: &str = "(\/[a-z]+)";$/m.exec(read('src/config/server_file.rs'))[1]] : [];
 const unknown = called.filter(method => !Object.hasOwn(METHODS, method));
 const needed = new Set([...called.flatMap(method => METHODS[method] ?? []), ...handled.flatMap(event => EVENTS[event]),
   ...(commands.length ? ['commands'] : [])]);
