@@ -124,7 +124,7 @@ test("a denial with a reason reaches the client", async () => {
   await picture("deny");
   await form.getByRole("button", { name: "Deny" }).click();
   await called("refused");
-  await card("denied").getByText("Not while the books are closed").waitFor();
+  await card("denied").getByText("Not while the books are closed").first().waitFor();
 });
 
 test("while Slack is unplugged a request is kept, and its card comes when the plug is back", async () => {
