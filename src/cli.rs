@@ -148,9 +148,9 @@ pub fn main() -> ExitCode {
     };
     runtime.block_on(async {
         let outcome = match arguments.command {
-            Command::Serve { config } => serve(config).await,
+            Command::Serve { config } => Box::pin(serve(config)).await,
             Command::Check { config } => check(config),
-            Command::Demo { port } => demo::run(port).await.map(|()| ExitCode::SUCCESS),
+            Command::Demo { port } => Box::pin(demo::run(port)).await.map(|()| ExitCode::SUCCESS),
             Command::Key { command: KeyCommand::New } => new_key(),
             Command::Policy { command } => policy(command).await,
             Command::Cooldowns { command } => match remote::cooldowns(command).await {
@@ -191,7 +191,7 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
     // The port may have been left to the system.
     let address = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let running = app::start(loaded, Arc::new(SystemClock), listener, Worker::Runs).await?;
+    let running = Box::pin(app::start(loaded, Arc::new(SystemClock), listener, Worker::Runs)).await?;
     tracing::info!(%address, "ready");
     let check = async {
         match running.check().await {

@@ -54,7 +54,7 @@ pub async fn run(port: u16) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let page = tokio::spawn(serve(page, playground.router(), stopped, Duration::from_millis(200)));
     write_files(folder.path(), page_at, service_at, &secrets)?;
-    let mut running = start(folder.path(), service, &clock, &secrets).await?;
+    let mut running = Box::pin(start(folder.path(), service, &clock, &secrets)).await?;
     playground.connect(format!("http://{service_at}"));
     playground.service_is(true);
     say(&format!(
@@ -68,7 +68,7 @@ pub async fn run(port: u16) -> anyhow::Result<()> {
             Some(()) = restarts.recv() => {
                 playground.service_is(false);
                 running.stop(Duration::ZERO).await;
-                running = start(folder.path(), listen(service_at.port()).await?, &clock, &secrets).await?;
+                running = Box::pin(start(folder.path(), listen(service_at.port()).await?, &clock, &secrets)).await?;
                 playground.service_is(true);
             }
         }
@@ -109,7 +109,7 @@ async fn start(
     let names = secrets.environment();
     let loaded = Config::load(&folder.join("countersign.toml"), &|name| names.get(name).cloned())
         .map_err(|errors| anyhow::anyhow!("{errors}"))?;
-    app::start(loaded, Arc::clone(clock), listener, Worker::Runs).await
+    Box::pin(app::start(loaded, Arc::clone(clock), listener, Worker::Runs)).await
 }
 
 impl Secrets {

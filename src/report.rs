@@ -71,7 +71,7 @@ impl Report {
             .into_iter()
             .map(|((rule, client, scope, verdict), times)| Line { rule, client, scope, verdict, times })
             .collect();
-        report.lines.sort_by(|a, b| b.times.cmp(&a.times));
+        report.lines.sort_by_key(|line| std::cmp::Reverse(line.times));
         Ok(report)
     }
 

@@ -53,8 +53,8 @@ pub const SURFACES: &[Surface] = &[
     surface("thread: ended", |s| noted(s, Kind::GrantEnded)),
     surface("thread: a reminder", |s| reminded(s, Vec::new())),
     surface("thread: an escalation", |s| reminded(s, vec![SetName::parse("on-call").expect("a name")])),
-    surface("card of a broken glass", |s| posted(&reviewed(s, ReviewState::Open, |facts| reviews::card(facts)))),
-    surface("card of a broken glass, reviewed", |s| posted(&reviewed(s, answered(s), |facts| reviews::card(facts)))),
+    surface("card of a broken glass", |s| posted(&reviewed(s, ReviewState::Open, reviews::card))),
+    surface("card of a broken glass, reviewed", |s| posted(&reviewed(s, answered(s), reviews::card))),
     surface("form of a review", |s| {
         let mut form = Value::Null;
         reviewed(s, ReviewState::Open, |facts| {
@@ -64,7 +64,7 @@ pub const SURFACES: &[Surface] = &[
         view(form)
     }),
     surface("a glass was broken", |s| posted(&reviewed(s, ReviewState::Open, |f| reviews::direct(f, "C0PAY", false)))),
-    surface("thread: a review is overdue", |s| in_thread(&reviewed(s, ReviewState::Open, |f| reviews::overdue(f)))),
+    surface("thread: a review is overdue", |s| in_thread(&reviewed(s, ReviewState::Open, reviews::overdue))),
     surface("plain card", |s| s.draw(|facts| posted(&plain::card(facts, &cards::card(facts))))),
     surface("plain message", |s| posted(&plain::message(&s.draw(cards::requester_message)))),
     surface("form for a denial", |s| view(s.draw(|facts| forms::deny_form("opaque", facts)))),

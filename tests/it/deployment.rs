@@ -65,7 +65,7 @@ impl Deployment {
         playground.connect(format!("http://{doors_at}"));
 
         let loaded = Config::load(&file, &secret).unwrap_or_else(|errors| panic!("{errors}"));
-        let running = app::start(loaded, clock, doors, Worker::Runs).await.unwrap();
+        let running = Box::pin(app::start(loaded, clock, doors, Worker::Runs)).await.unwrap();
         let (service, playground) = (format!("http://{doors_at}"), format!("http://{page_at}"));
         Self { service, playground, running, stop_playground, _folder: folder }
     }

@@ -84,7 +84,7 @@ impl Service {
             }
             None => {}
         }
-        self.pressed_on_card(press).await.map(|_| ())
+        Box::pin(self.pressed_on_card(press)).await.map(|_| ())
     }
 
     /// A button of a card was pressed. Answers with the words of a refusal.
@@ -107,10 +107,10 @@ impl Service {
                     cards::DENY => self.ask_for_a_reason(checked, press, now).await,
                     cards::REVOKE => self.revoke_by_click(checked, now).await?,
                     cards::DETAILS => self.show_details(&checked, press).await,
-                    cards::CLAIM => self.turned(checked, Turn::Claim, now).await?,
+                    cards::CLAIM => Box::pin(self.turned(checked, Turn::Claim, now)).await?,
                     cards::COMMENT => self.ask_for_words(checked, press, now).await,
                     cards::HAND_OVER => self.ask_for_somebody(checked, press, now).await,
-                    cards::TAKE_BACK => self.take_back(checked, now).await?,
+                    cards::TAKE_BACK => Box::pin(self.take_back(checked, now)).await?,
                     _ => Err((Some(Box::new(checked.request)), Why::Malformed("unknown button"))),
                 };
                 if let (Err(_), Some((request, message))) = (&acted, stray) {
@@ -166,15 +166,19 @@ impl Service {
         let malformed = |checked: Checked, why| Ok(Err((Some(Box::new(checked.request)), Why::Malformed(why))));
         match form.callback_id.as_str() {
             forms::DENY_FORM => match text(forms::REASON) {
-                Some(reason) => self.deny(checked, reason, now).await,
+                Some(reason) => Box::pin(self.deny(checked, reason, now)).await,
                 None => malformed(checked, "no reason"),
             },
-            approving::APPROVE_FORM | approving::CHANGES_FORM => self.approve_by_form(checked, form, now).await,
+            approving::APPROVE_FORM | approving::CHANGES_FORM => {
+                Box::pin(self.approve_by_form(checked, form, now)).await
+            }
             talking::COMMENT_FORM => match text(talking::WORDS) {
-                Some(words) => self.turned(checked, Turn::Comment(words), now).await,
+                Some(words) => Box::pin(self.turned(checked, Turn::Comment(words), now)).await,
                 None => malformed(checked, "no words"),
             },
-            talking::HAND_OVER_FORM => self.hand_over(checked, form.value(talking::TO, talking::TO), now).await,
+            talking::HAND_OVER_FORM => {
+                Box::pin(self.hand_over(checked, form.value(talking::TO, talking::TO), now)).await
+            }
             _ => malformed(checked, "unknown form"),
         }
     }

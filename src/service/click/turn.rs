@@ -34,7 +34,7 @@ impl Service {
             return Ok(Err((Some(Box::new(checked.request)), Why::Malformed("nobody"))));
         };
         match self.voter(&to, &checked.request, now).await {
-            Ok(other) => self.turned(checked, Turn::HandOver(Box::new(other)), now).await,
+            Ok(other) => Box::pin(self.turned(checked, Turn::HandOver(Box::new(other)), now)).await,
             Err(Why::SlackDown) => Ok(Err((Some(Box::new(checked.request)), Why::SlackDown))),
             Err(_) => Ok(Err((Some(Box::new(checked.request)), Why::Refused(Refusal::CannotTakeOver)))),
         }

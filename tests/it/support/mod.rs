@@ -157,7 +157,7 @@ impl TestApp {
             Config::load(&self.folder.join("countersign.toml"), &env).map_err(|errors| anyhow::anyhow!("{errors}"))?;
         let clock: SharedClock = Arc::new(self.clock.clone());
         let sockets = loaded.config.slack.app_token.is_some();
-        self.running = Some(app::start(loaded, clock, listener, self.worker).await?);
+        self.running = Some(Box::pin(app::start(loaded, clock, listener, self.worker)).await?);
         if sockets {
             self.until_real(PATIENCE, async || !self.sockets().await.is_empty()).await;
         }

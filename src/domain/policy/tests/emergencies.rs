@@ -98,10 +98,7 @@ fn observed_rules(observed: &[&str]) -> Policy {
 #[test]
 fn what_an_observed_rule_decides_passes_and_the_enforced_ones_decide_the_rest() {
     let policy = observed_rules(&["no exports", "writes"]);
-    let terms = match ruling(&policy, &asked("export a:write"), false) {
-        Ruling::Observed(terms) => terms,
-        other => panic!("not observed: {other:?}"),
-    };
+    let Ruling::Observed(terms) = ruling(&policy, &asked("export a:write"), false) else { panic!("not observed") };
     assert_eq!(terms.scopes.to_string(), "a:write export");
     let mixed = allowed(ruling(&policy, &asked("export a:read"), false));
     assert_eq!((mixed.scopes.to_string().as_str(), mixed.bounds.max_duration), ("a:read export", 5 * 60));
