@@ -55,8 +55,10 @@ pub fn card(facts: &ReviewFacts<'_>) -> Message {
     };
     let scopes: Vec<Vec<Value>> =
         review.scopes.judged().iter().map(|scope| vec![run(scope_words(scope.as_str()))]).collect();
-    let mut blocks =
-        vec![("head", header(head)), ("scopes", super::blocks::rich(vec![super::blocks::bullets(scopes)]))];
+    let mut blocks = vec![
+        ("head", header(head)),
+        ("scopes", rich(vec![line(vec![bold("Granted")]), super::blocks::bullets(scopes)])),
+    ];
     blocks.push(("lead", section(&lead(facts))));
     let reason = cut(&clean_lines(review.asked.reason.as_deref().unwrap_or_default()), REASON_MAX).0;
     blocks.push(("why", rich(vec![line(vec![bold("Reason (the client's claim)")]), quote(&reason)])));
@@ -137,7 +139,8 @@ pub fn form(private_metadata: &str, review: &Review, verdict: Verdict) -> Value 
     let scopes = review.scopes.to_string();
     let scopes = cut(scope_words(&scopes), 2_500).0;
     let lead = format!("{} broke the glass {}.", mention(review.who()), date(review.opened_at));
-    let mut blocks = named(vec![("lead", section(&lead)), ("scopes", rich(vec![line(vec![run(&scopes)])]))], 1);
+    let mut blocks =
+        named(vec![("lead", section(&lead)), ("scopes", rich(vec![line(vec![bold("Granted: "), run(&scopes)])]))], 1);
     blocks.push(json!({
         "type": "input", "block_id": NOTE, "label": plain("What did you find?", 100), "hint": plain(hint, 200),
         "element": {
