@@ -133,9 +133,6 @@ fn asks(out: &mut String, ask: &Ask) -> fmt::Result {
     if let Some(channel) = &ask.channel {
         writeln!(out, "       card in {channel}")?;
     }
-    if let Some(unenforced) = &ask.unenforced {
-        writeln!(out, "       REFUSES for now: {unenforced}")?;
-    }
     Ok(())
 }
 

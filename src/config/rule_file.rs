@@ -128,9 +128,6 @@ impl Reading<'_> {
         let collect_within = time("collect_within", COLLECT_WITHIN);
         let uses = section.read("uses", values::uses).unwrap_or(Uses::Window);
         let ceremony = section.read("ceremony", |v| values::one_of(v, &CEREMONIES)).unwrap_or(Ceremony::Click);
-        let unenforced = match ceremony {
-            Ceremony::Click | Ceremony::Confirm | Ceremony::Match | Ceremony::StepUp => None,
-        };
         let reason = section.section("reason").map(|reason| self.reason(reason));
         let channel = section.read("channel", |v| values::name(v, |t| SlackChannelId::parse(t)));
         let self_approval = section.read("self_approval", |v| values::one_of(v, &SELF_APPROVALS)).unwrap_or_default();
@@ -152,7 +149,6 @@ impl Reading<'_> {
             notify,
             on_deactivation,
             on_behalf,
-            unenforced,
         })
     }
 

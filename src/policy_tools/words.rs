@@ -146,8 +146,5 @@ pub(super) fn ask_lines(ask: &Ask) -> Vec<String> {
     if let Some(channel) = &ask.channel {
         lines.push(format!("its card goes to {channel}"));
     }
-    if let Some(unenforced) = &ask.unenforced {
-        lines.push(format!("REFUSES for now: {unenforced}"));
-    }
     lines
 }

@@ -30,8 +30,6 @@ pub struct Ask {
     pub on_deactivation: OnDeactivation,
     /// Whether `/access` may ask for somebody else under this rule.
     pub on_behalf: bool,
-    /// What this rule needs and this version does not enforce yet, in words: refuses the request.
-    pub unenforced: Option<String>,
 }
 
 /// What a reason must be.

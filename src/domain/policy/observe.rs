@@ -113,7 +113,7 @@ fn observed_scope(one: &Judged) -> ObservedScope {
     let (verdict, says) = match &one.outcome {
         Outcome::Allow(_) => (Would::Allowed, None),
         Outcome::Deny(says) => (Would::Refused, Some(says.clone())),
-        Outcome::Ask(ask) => (Would::Asked, ask.unenforced.clone()),
+        Outcome::Ask(_) => (Would::Asked, None),
         Outcome::BreakGlass(_) => (Would::BrokenGlass, None),
     };
     ObservedScope { scope: one.scope.clone(), rule: one.rule.clone(), verdict, says }

@@ -156,7 +156,7 @@ impl Policy {
             let needs = one.ask.ceremony == Ceremony::Match && !asked.shows_a_number();
             needs.then(|| NO_NUMBER.to_owned())
         };
-        let says = one.ask.unenforced.clone().or_else(critical).or_else(numberless);
+        let says = critical().or_else(numberless);
         let says = says.or_else(|| missing_reason(asked, one))?;
         Some(Refused { rule: Some(one.rule.clone()), says })
     }

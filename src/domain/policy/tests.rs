@@ -43,7 +43,6 @@ fn ask(sets: &[&str], people: u8) -> Ask {
         notify: Notify::default(),
         on_deactivation: OnDeactivation::Keep,
         on_behalf: false,
-        unenforced: None,
     }
 }
 
@@ -265,14 +264,6 @@ fn a_missing_or_malformed_reason_opens_nothing_and_says_what_is_wanted() {
         assert_eq!(says(&strict), expected(strict_says), "{given}");
         assert_eq!(says(&lenient), expected(lenient_says), "{given}");
     }
-}
-
-#[test]
-fn what_is_not_enforced_yet_is_never_asked() {
-    let wanting = Ask { unenforced: Some("needs more than there is".to_owned()), ..ask(&["leads"], 1) };
-    let rules = policy(vec![("r", "scope == 'r'", allow(5)), ("x", "scope == 'x'", asks(wanting))]);
-    let not_now = question(ruling(&rules, &asked("r x"), true)).not_now.unwrap();
-    assert_eq!((not_now.rule.as_deref(), not_now.says.as_str()), (Some("x"), "needs more than there is"));
 }
 
 fn with_till(mut policy: Policy) -> Policy {
