@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Directory;
-use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId};
+use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId, WorkspaceName};
 use crate::domain::policy::{Mode, Outcome, Policy, PolicyVersion, Rule};
 
 mod describe;
@@ -22,6 +22,7 @@ mod reader;
 mod rule_file;
 mod secrets;
 mod server_file;
+mod slack_file;
 mod step_up_file;
 #[cfg(test)]
 mod tests;
@@ -41,12 +42,10 @@ pub struct Config {
     pub database: Database,
     /// The policy file, as a path that can be opened.
     pub policy_file: PathBuf,
-    /// The Slack workspace.
-    pub slack: Slack,
+    /// The Slack workspaces.
+    pub slack: Workspaces,
     /// The hooks, in the order of the file. Names are distinct, at most one speaks AuthZEN.
     pub hooks: Vec<HookConfig>,
-    /// Who a Slack user is in the directory.
-    pub identity: Directory,
     /// Where approvers authenticate anew, if any rule demands that.
     pub step_up: Option<StepUpConfig>,
     /// The keys of the operators' API. Names are distinct.
@@ -78,9 +77,37 @@ pub struct Database {
     pub file: PathBuf,
 }
 
-/// The Slack workspace and the app in it.
+/// The Slack workspaces, in the order of the file. Names and workspaces are distinct.
+#[derive(Debug, Clone)]
+pub struct Workspaces {
+    /// Whose people decide for a hook that names none.
+    pub first: Slack,
+    /// The others.
+    pub others: Vec<Slack>,
+}
+
+impl Workspaces {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Slack> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The one of that name.
+    pub fn named(&self, name: &WorkspaceName) -> Option<&Slack> {
+        self.all().find(|one| one.name == *name)
+    }
+
+    /// The one with that id.
+    pub fn of(&self, team: &SlackTeamId) -> Option<&Slack> {
+        self.all().find(|one| one.team_id == *team)
+    }
+}
+
+/// A Slack workspace and the app in it.
 #[derive(Debug, Clone)]
 pub struct Slack {
+    /// What it is called here; its id in lower case where it is the only one and has no name.
+    pub name: WorkspaceName,
     /// Where Slack's Web API is.
     pub api_url: Url,
     /// The workspace.
@@ -109,6 +136,8 @@ pub struct Slack {
     pub app_token: Option<SecretString>,
     /// How many sockets are open at once.
     pub connections: u32,
+    /// Who its people are in the directory.
+    pub directory: Directory,
 }
 
 impl Slack {
@@ -133,6 +162,8 @@ pub struct HookConfig {
     pub admin_url: Option<Url>,
     /// Whether the policy is enforced for its calls, or only recorded.
     pub mode: Mode,
+    /// The workspace whose people decide.
+    pub workspace: SlackTeamId,
 }
 
 /// A key of the operators' API. Only its hash is known here.
@@ -167,15 +198,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Every channel that cards may go to.
-    pub fn channels(&self) -> BTreeSet<SlackChannelId> {
-        let slack = &self.config.slack;
+    /// The channels that rules name for their cards.
+    pub fn channels_of_rules(&self) -> BTreeSet<SlackChannelId> {
         let of_rule = |rule: &Rule| match &rule.outcome {
             Outcome::Ask(ask) => ask.channel.clone(),
-            _ => None,
+            Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => None,
         };
-        let usual = [slack.channel.clone(), slack.fallback_channel.clone()];
-        self.policy.rules.iter().filter_map(of_rule).chain(usual).collect()
+        self.policy.rules.iter().filter_map(of_rule).collect()
     }
 }
 
@@ -219,7 +248,8 @@ impl Config {
     /// [`ConfigErrors`]: every mistake in it, and hooks that it names and nobody configured.
     pub fn load_policy(&self) -> Result<Policy, ConfigErrors> {
         let mut policy = parse_policy(&self.policy_file, &read_file(&self.policy_file)?)?;
-        policy.usual_channel = Some(self.slack.channel.clone());
+        let usual = |hook: &HookConfig| Some((hook.name.clone(), self.slack.of(&hook.workspace)?.channel.clone()));
+        policy.usual_channels = self.hooks.iter().filter_map(usual).collect();
         let names = || self.hooks.iter().map(|hook| &hook.name);
         let mut errors = Vec::new();
         for resource in &policy.resources {

@@ -52,7 +52,7 @@ fn read(root: Section<'_>, text: &str) -> Policy {
         limits: limits(&root, &mut warnings),
         shared: root.read("shared", values::truth).unwrap_or(false),
         partial: root.read("partial", |v| values::one_of(v, &PARTIALS)).unwrap_or_default(),
-        usual_channel: None,
+        usual_channels: BTreeMap::new(),
         warnings,
     };
     root.done();

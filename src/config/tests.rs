@@ -54,8 +54,8 @@ fn the_example_loads_with_everything_in_its_final_type() {
     assert_eq!(config.server.listen.port(), 8080);
     assert_eq!(config.server.public_base(), "https://countersign.harbour.example");
     assert_eq!(config.database.file, Path::new("countersign.db"));
-    assert_eq!(config.slack.api_base(), "https://slack.com/api");
-    assert_eq!(config.slack.bot_token.expose_secret(), "xoxb-not-a-real-token");
+    assert_eq!(config.slack.first.api_base(), "https://slack.com/api");
+    assert_eq!(config.slack.first.bot_token.expose_secret(), "xoxb-not-a-real-token");
     let hooks: Vec<_> = config.hooks.iter().map(|h| (h.name.as_str(), h.dialect, h.hold.as_secs())).collect();
     assert_eq!(
         hooks,
@@ -68,10 +68,10 @@ fn the_example_loads_with_everything_in_its_final_type() {
     );
     assert!(matches!(&config.hooks[0].auth, HookAuth::Webhook(secrets) if secrets.len() == 1));
     assert!(matches!(&config.hooks[2].auth, HookAuth::ApiKey { header, .. } if header == "x-countersign-key"));
-    assert_eq!(config.identity.users.len(), 3);
+    assert_eq!(config.slack.first.directory.users.len(), 3);
     assert_eq!(config.api_keys[0].role, Role::Operator);
     assert_eq!(policy.rules.len(), 5);
-    assert_eq!(policy.usual_channel.as_ref().unwrap().as_str(), "C0GATE");
+    assert_eq!(policy.usual_channels.values().next().unwrap().as_str(), "C0GATE");
 }
 
 #[test]

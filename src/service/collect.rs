@@ -158,13 +158,16 @@ impl Service {
         let mut good = enough(&request.question);
         let policy = self.policy();
         if let Origin::Ahead(ahead) = &request.origin {
+            let Some(place) = self.home(request) else {
+                return Ok(Some(Some("its workspace is not configured any more".to_owned())));
+            };
             let resource = policy.resources.iter().find(|one| request.asked.audience.contains(&one.audience));
             let Some(resource) = resource else {
                 return Ok(Some(Some("the policy does not know what it is for any more".to_owned())));
             };
             let asked =
                 crate::domain::token_request::TokenRequest { scopes: grant.scopes.clone(), ..request.asked.clone() };
-            match self.judge_ahead(&policy, resource, &asked, &ahead.by, now).await? {
+            match self.judge_ahead(&policy, resource, &asked, &ahead.by, place, now).await? {
                 Verdict::Refused(says) => return Ok(Some(Some(format!("the policy refuses it now: {says}")))),
                 Verdict::Allowed => {}
                 Verdict::Asked { question, .. } => good = good && enough(&question),

@@ -42,6 +42,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<Result<Step, String>, Error> {
         let request = &mut step.next;
+        self.belongs_to_its_hook(request);
         match policy.owners(&request.asked, now) {
             Ok(owners) => request.deciding.owners = owners,
             Err(says) => return Ok(Err(says)),
@@ -57,6 +58,11 @@ impl Service {
             }
         }
         Ok(Ok(step))
+    }
+
+    /// From now on, whatever becomes of the hook's configuration: the people of this workspace decide.
+    pub(super) fn belongs_to_its_hook(&self, request: &mut AccessRequest) {
+        request.deciding.workspace = self.home_of_hook(&request.asked.hook).map(|place| place.team().clone());
     }
 
     /// Looks again, before a card is posted, whether anybody can decide, where Slack could not be asked at the
@@ -137,8 +143,9 @@ impl Service {
         now: Timestamp,
     ) -> Result<BTreeSet<SlackUserId>, SlackError> {
         let mut all = set.users.clone();
+        let Some(place) = self.home(request) else { return Ok(BTreeSet::new()) };
         for group in &set.groups {
-            match self.home(request).people.members(group, now).await {
+            match place.people.members(group, now).await {
                 Ok(members) => all.extend(members.iter().cloned()),
                 Err(unavailable) if unavailable.0.says_there_is_no_group() => {}
                 Err(unavailable) => return Err(unavailable.0),
@@ -155,17 +162,18 @@ impl Service {
         member_of: BTreeSet<SetName>,
         now: Timestamp,
     ) -> Result<Option<Voter>, SlackError> {
-        let (directory, team) = (&self.0.settings.directory, &self.0.settings.team_id);
+        let Some(place) = self.home(request) else { return Ok(None) };
+        let directory = place.directory();
         let maps = directory.email == EmailMapping::Verified;
         if !directory.users.contains_key(user) && !maps {
             return Ok(None);
         }
-        let (standing, learnt_at) = match self.home(request).people.standing(user, maps, now).await {
+        let (standing, learnt_at) = match place.people.standing(user, maps, now).await {
             Ok(known) => known,
             Err(unavailable) if unavailable.0.says_there_is_no_account() => return Ok(None),
             Err(unavailable) => return Err(unavailable.0),
         };
-        if standing.outsider(team).is_some() {
+        if place.outsider(&standing).is_some() {
             return Ok(None);
         }
         let Some(principal) = directory.principal(user, &standing) else { return Ok(None) };

@@ -7,7 +7,7 @@
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::click::{Acted, Checked, Why};
+use super::click::{Acted, Checked, Clicked, Why};
 use super::deliver::random_text;
 use super::{Error, Service};
 use crate::domain::Timestamp;
@@ -131,7 +131,7 @@ impl Service {
             return refuse(checked.request, Why::Refused(refusal));
         }
         let link = random_text();
-        let Checked { request, button, message, voter } = checked;
+        let Checked { place, request, button, message, voter } = checked;
         let session = Session {
             user: voter.slack,
             who: voter.principal,
@@ -154,7 +154,7 @@ impl Service {
         self.0.store.open_step_up(row).await?;
         let url = format!("{}/step-up/{link}", self.public_url());
         let view = self.with_facts(&request, None, "", |facts| forms::step_up_view(&url, facts));
-        Ok(self.open_form(press, &view).await.map_err(|why| (Some(Box::new(request)), why)))
+        Ok(self.open_form(&place, press, &view).await.map_err(|why| (Some(Box::new(request)), why)))
     }
 
     /// The link was opened: the browser goes to the provider.
@@ -295,9 +295,12 @@ impl Service {
         if !there {
             return Ok(Err((Some(Box::new(request)), Why::OtherMessage)));
         }
+        let Some(place) = self.home(&request).cloned() else {
+            return Ok(Err((Some(Box::new(request)), Why::Elsewhere)));
+        };
         match self.voter(&session.user, &request, now).await {
             Ok(voter) if voter.principal == session.who => {
-                Ok(Ok(Checked { request, button, message: session.message.clone(), voter }))
+                Ok(Ok(Checked { place, request, button, message: session.message.clone(), voter }))
             }
             // The directory says somebody else now than when the link was given.
             Ok(_) => Ok(Err((Some(Box::new(request)), Why::Unmapped))),
@@ -328,7 +331,9 @@ impl Service {
     ) -> Result<(), Error> {
         tracing::info!(request.id = %row.request, why = why.word(), "an authentication does not count");
         let request = self.0.store.request(&row.request).await?;
-        self.write_refusal(Some(&session.user), None, request.as_ref(), why.word(), now).await
+        let home = request.as_ref().and_then(|request| self.home(request));
+        let who = Clicked { user: Some(&session.user), team: None, through: home.map(|home| home.team()) };
+        self.write_refusal(who, request.as_ref(), why.word(), now).await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::Timestamp;
 use crate::domain::audit::Actor;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::{Principal, Voter};
-use crate::domain::ids::SlackUserId;
+use crate::domain::ids::{SlackTeamId, SlackUserId};
 use crate::domain::scope::{Scope, ScopeSet};
 
 /// How many wrong numbers deny a request.
@@ -20,6 +20,8 @@ pub const WRONG_NUMBERS_MAX: usize = 3;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Deciding {
+    /// The Slack workspace whose people decide; none in rows from when there was only one.
+    pub workspace: Option<SlackTeamId>,
     /// How what is asked was narrowed, in order.
     pub narrowed: Vec<Narrowing>,
     /// Approvals that were taken back.

@@ -61,8 +61,8 @@ pub struct Policy {
     pub shared: bool,
     /// What becomes of allowed scopes beside asked ones.
     pub partial: Partial,
-    /// The channel of all rules that name none. Needed only where a request falls under rules of both kinds.
-    pub usual_channel: Option<SlackChannelId>,
+    /// The channel of all rules that name none, by hook. Needed only where a request falls under rules of both kinds.
+    pub usual_channels: BTreeMap<HookName, SlackChannelId>,
     /// What the file asks for and this version does not do; none of it makes anything less safe.
     pub warnings: Vec<String>,
 }

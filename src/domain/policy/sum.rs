@@ -114,7 +114,7 @@ impl Policy {
             shared: self.shared,
             decide_within: asks().map(|ask| ask.decide_within).min().unwrap_or(LONGEST),
             ceremony: asks().map(|ask| ask.ceremony).max().unwrap_or(Ceremony::Click),
-            channels: self.channels(asking),
+            channels: self.channels(asked, asking),
             asked: asking.iter().map(|one| one.scope.clone()).collect(),
             self_approval: asks().map(|ask| ask.self_approval).min().unwrap_or_default(),
             reminders: asks()
@@ -129,12 +129,13 @@ impl Policy {
     }
 
     /// The channels that rules name, in order. The usual one joins them where another rule names none.
-    fn channels(&self, asking: &[Asking<'_>]) -> Vec<SlackChannelId> {
+    fn channels(&self, asked: &TokenRequest, asking: &[Asking<'_>]) -> Vec<SlackChannelId> {
         let mut channels: Vec<SlackChannelId> = Vec::new();
         if asking.iter().all(|one| one.ask.channel.is_none()) {
             return channels;
         }
-        for channel in asking.iter().filter_map(|one| one.ask.channel.as_ref().or(self.usual_channel.as_ref())) {
+        let usual = self.usual_channels.get(&asked.hook);
+        for channel in asking.iter().filter_map(|one| one.ask.channel.as_ref().or(usual)) {
             if !channels.contains(channel) {
                 channels.push(channel.clone());
             }

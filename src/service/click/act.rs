@@ -13,6 +13,7 @@ use crate::domain::identity::{Principal, Voter};
 use crate::domain::ids::RequestId;
 use crate::domain::policy::Ceremony;
 use crate::domain::token_request::SubjectKind;
+use crate::service::workspaces::Place;
 use crate::service::{CONFLICTS_MAX, Error, Service, fresh_grant_id};
 use crate::slack::approving::{self, Changes};
 use crate::slack::click::Press;
@@ -47,7 +48,7 @@ impl Service {
         proof: Proof,
         now: Timestamp,
     ) -> Result<Acted, Error> {
-        let Checked { mut request, button, message, voter } = checked;
+        let Checked { mut request, button, message, voter, .. } = checked;
         for _ in 0..CONFLICTS_MAX {
             let refused = |request: AccessRequest, why| Ok(Err((Some(Box::new(request)), why)));
             let known = match self.with_owners(request.clone(), now) {
@@ -160,7 +161,7 @@ impl Service {
     /// Whether somebody may act on what the button shows: told before a form is opened, and again when it is sent.
     pub(super) fn may_act(&self, checked: Checked, now: Timestamp) -> Result<Checked, Refused> {
         let refused = |request: AccessRequest, why| Err((Some(Box::new(request)), why));
-        let Checked { request, button, message, voter } = checked;
+        let Checked { place, request, button, message, voter } = checked;
         let request = match self.with_owners(request.clone(), now) {
             Ok(request) => request,
             Err(says) => return refused(request, Why::OwnersUnknown(says)),
@@ -172,23 +173,28 @@ impl Service {
         let stale = (button.shown_version != request.shown_version).then_some(Refusal::OutOfDate);
         match refusal.or(stale) {
             Some(refusal) => refused(request, Why::Refused(refusal)),
-            None => Ok(Checked { request, button, message, voter }),
+            None => Ok(Checked { place, request, button, message, voter }),
         }
     }
 
     /// Opens a form for whoever pressed the button.
     pub(super) async fn open_for(&self, checked: Checked, press: &Press, form: &serde_json::Value) -> Acted {
-        self.open_form(press, form).await.map_err(|why| (Some(Box::new(checked.request)), why))
+        self.open_form(&checked.place, press, form).await.map_err(|why| (Some(Box::new(checked.request)), why))
     }
 
     pub(super) async fn show_details(&self, checked: &Checked, press: &Press) -> Acted {
         let view = self.with_facts(&checked.request, None, "", forms::details_view);
-        self.open_form(press, &view).await.map_err(|why| (Some(Box::new(checked.request.clone())), why))
+        self.open_form(&checked.place, press, &view).await.map_err(|why| (Some(Box::new(checked.request.clone())), why))
     }
 
-    pub(in crate::service) async fn open_form(&self, press: &Press, view: &serde_json::Value) -> Result<(), Why> {
+    pub(in crate::service) async fn open_form(
+        &self,
+        place: &Place,
+        press: &Press,
+        view: &serde_json::Value,
+    ) -> Result<(), Why> {
         let Some(trigger) = &press.trigger_id else { return Err(Why::Malformed("no trigger")) };
-        self.0.slack.open_view(trigger, view).await.map_err(|error| {
+        place.workspace.slack.open_view(trigger, view).await.map_err(|error| {
             tracing::warn!(error = error.code(), "a form could not be opened");
             Why::SlackDown
         })
@@ -196,7 +202,7 @@ impl Service {
 
     /// Revoke: whoever may decide now, a decider, or the requester.
     pub(super) async fn revoke_by_click(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
-        let Checked { request, button, message, voter } = checked;
+        let Checked { request, button, message, voter, .. } = checked;
         for _ in 0..CONFLICTS_MAX {
             let grant = match &request.state {
                 State::Approved { grant, .. } => self.0.store.grant(grant).await?,

@@ -12,9 +12,11 @@ mod refusal;
 mod turn;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::workspaces::{Caller, Place};
 use super::{Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, Turn};
@@ -24,7 +26,7 @@ use crate::slack::click::{Press, Submission};
 use crate::slack::{access_form, approving, cards, forms, home, requester, reviews, talking};
 use crate::store::Button;
 
-pub(super) use refusal::{Refusals, Why};
+pub(super) use refusal::{Clicked, Refusals, Why};
 
 /// What a form's sender sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub enum FormAnswer {
 
 /// A click that passed the checks on where it comes from and what it carries.
 pub(super) struct Checked {
+    /// The workspace of the access request, which is also where it was clicked.
+    pub(super) place: Arc<Place>,
     pub(super) request: AccessRequest,
     pub(super) button: Button,
     pub(super) message: MessageRef,
@@ -70,35 +74,35 @@ impl Service {
     ///
     /// # Errors
     /// When the store does not answer: then the click must not be acknowledged.
-    pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
+    pub(super) async fn pressed(&self, from: &Caller, press: &Press) -> Result<(), Error> {
         match &press.view {
             Some(view) if view.callback_id == access_form::ACCESS_FORM => {
-                return Box::pin(self.access_chosen(press, view)).await;
+                return Box::pin(self.access_chosen(from, view)).await;
             }
-            Some(view) if view.callback_id == home::HOME => return Box::pin(self.control_pressed(press)).await,
+            Some(view) if view.callback_id == home::HOME => return Box::pin(self.control_pressed(from, press)).await,
             // A choice in a form says nothing before the form is sent.
             Some(view) if view.callback_id == access_form::EXTEND_FORM => return Ok(()),
             Some(_) => {}
             None if requester::ALL.contains(&press.action.as_str()) => {
-                return Box::pin(self.control_pressed(press)).await;
+                return Box::pin(self.control_pressed(from, press)).await;
             }
             None => {}
         }
-        Box::pin(self.pressed_on_card(press)).await.map(|_| ())
+        Box::pin(self.pressed_on_card(from, press)).await.map(|_| ())
     }
 
     /// A button of a card was pressed. Answers with the words of a refusal.
-    pub(super) async fn pressed_on_card(&self, press: &Press) -> Result<Option<String>, Error> {
+    pub(super) async fn pressed_on_card(&self, from: &Caller, press: &Press) -> Result<Option<String>, Error> {
         let now = self.now();
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&press.action.as_str()) {
-            return Box::pin(self.review_pressed(press, now)).await.map(|()| None);
+            return Box::pin(self.review_pressed(from, press, now)).await.map(|()| None);
         }
         if press.action == forms::STEP_UP {
             // The browser opened a link; that Slack tells us of it changes nothing.
             return Ok(None);
         }
         let (action, value) = pressed_what(press);
-        let outcome = match self.check(&press.origin, value, press.message.as_ref(), press.actions, now).await? {
+        let outcome = match self.check(from, value, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
                 let stray = self.stray(&checked, now).await?;
                 let acted = match action {
@@ -123,10 +127,10 @@ impl Service {
         if let Err((request, why)) = outcome {
             let request = match request {
                 Some(request) => Some(request),
-                // Whoever comes from elsewhere is told who can decide, too.
-                None => self.request_of_button(value).await?.map(Box::new),
+                // Whoever comes from elsewhere is told who can decide, too; of another workspace's requests nobody is.
+                None => self.request_of_button(value).await?.filter(|it| self.is_at(&from.place, it)).map(Box::new),
             };
-            self.refused(&press.origin, press.channel.as_ref(), request.as_deref(), &why, now).await?;
+            self.refused(from, press.channel.as_ref(), request.as_deref(), &why, now).await?;
             return Ok(Some(self.words(&why, request.as_deref())));
         }
         Ok(None)
@@ -136,27 +140,27 @@ impl Service {
     ///
     /// # Errors
     /// When the store does not answer: then the form must not be acknowledged.
-    pub async fn submitted(&self, form: &Submission) -> Result<FormAnswer, Error> {
+    pub(super) async fn submitted(&self, from: &Caller, form: &Submission) -> Result<FormAnswer, Error> {
         match form.callback_id.as_str() {
-            access_form::ACCESS_FORM => return Box::pin(self.access_sent(form)).await,
-            access_form::EXTEND_FORM => return Box::pin(self.extension_sent(form)).await,
+            access_form::ACCESS_FORM => return Box::pin(self.access_sent(from, form)).await,
+            access_form::EXTEND_FORM => return Box::pin(self.extension_sent(from, form)).await,
             _ => {}
         }
         let now = self.now();
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&form.callback_id.as_str()) {
-            return Box::pin(self.review_submitted(form, now)).await;
+            return Box::pin(self.review_submitted(from, form, now)).await;
         }
         let carried = serde_json::from_str::<Carried>(&form.private_metadata).ok();
         let message = carried.as_ref().and_then(|carried| {
             Some(MessageRef { channel: SlackChannelId::parse(carried.c.clone()).ok()?, ts: carried.t.clone() })
         });
         let value = carried.map(|carried| carried.v).unwrap_or_default();
-        let outcome = match self.check(&form.origin, &value, message.as_ref(), 1, now).await? {
+        let outcome = match self.check(from, &value, message.as_ref(), 1, now).await? {
             Ok(checked) => Box::pin(self.form_sent(checked, form, now)).await?,
             Err(refused) => Err(refused),
         };
         let Err((request, why)) = outcome else { return Ok(FormAnswer::Close) };
-        self.write_down(&form.origin, request.as_deref(), &why, now).await?;
+        self.write_down(from, request.as_deref(), &why, now).await?;
         Ok(FormAnswer::Say(self.words(&why, request.as_deref())))
     }
 
