@@ -245,9 +245,12 @@ impl Service {
         let judged: usize = policy.resources.iter().map(|one| one.clients.len() * one.scopes.len()).sum();
         let mut clients = Vec::new();
         for client in named {
-            let mut offered = judged > JUDGED_MAX;
+            let mut offered = false;
             for resource in policy.resources.iter().filter(|one| one.clients.contains(client)) {
-                offered = offered || !self.askable(policy, resource, client, who, self.now()).await?.is_empty();
+                let is_here = self.hook_of_here(&who.place, resource).is_some();
+                offered = offered
+                    || is_here && judged > JUDGED_MAX
+                    || is_here && !self.askable(policy, resource, client, who, self.now()).await?.is_empty();
             }
             if offered {
                 clients.push(client.clone());

@@ -72,7 +72,7 @@ impl Service {
             // Homes are drawn for either, and nothing else is written for what is no access request.
             return self.deliver_review(&row, now).await;
         };
-        let place = self.home(&request);
+        let Some(place) = self.home(&request) else { return self.nowhere(&row, now).await };
         if let Some(until) = place.paused_until(now) {
             let why = "the workspace's token does not work".to_owned();
             return Ok(self.0.store.try_again(&row, Attempt::NotMade, why, until).await?);
@@ -86,7 +86,7 @@ impl Service {
         let Some(review) = self.0.store.review(&row.request_id).await? else {
             return self.finish(row, Commit::default(), now).await;
         };
-        let place = &self.0.places.first;
+        let Some(place) = self.home_of_review(&review) else { return self.nowhere(row, now).await };
         if let Some(until) = place.paused_until(now) {
             let why = "the workspace's token does not work".to_owned();
             return Ok(self.0.store.try_again(row, Attempt::NotMade, why, until).await?);
@@ -115,6 +115,26 @@ impl Service {
             }
             Delivered::Failed(error) => self.failed(row, request, place, &error, now).await,
         }
+    }
+
+    /// Its workspace is not configured any more: it stays as a dead letter, and nobody of another one is told.
+    async fn nowhere(&self, row: &Claimed, now: Timestamp) -> Result<(), Error> {
+        const CODE: &str = "workspace_not_configured";
+        tracing::error!(error = CODE, lane = row.lane, request.id = %row.request_id, "a delivery is given up");
+        metrics::counter!("countersign_deliveries_total", "outcome" => "given_up").increment(1);
+        metrics::counter!("countersign_alarms_total", "what" => "delivery_given_up").increment(1);
+        let audit = AuditEntry {
+            at: now,
+            kind: Kind::DeliveryFailed,
+            actor: Actor::Service,
+            request_id: Some(row.request_id.clone()),
+            grant_id: None,
+            summary: "a message could not be sent: its workspace is not configured any more".to_owned(),
+            detail: json!({ "lane": row.lane, "error": CODE }),
+        };
+        let give_up = Some((row.id, row.lease.clone(), CODE.to_owned()));
+        self.0.store.commit(Commit { audit: vec![audit], give_up, ..Commit::default() }, now).await?;
+        Ok(())
     }
 
     async fn finish(&self, row: &Claimed, mut commit: Commit, now: Timestamp) -> Result<(), Error> {

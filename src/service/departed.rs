@@ -1,7 +1,9 @@
 //! Somebody is gone: the account was deactivated, or the directory does not name the person any more.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::workspaces::Place;
 use super::{CONFLICTS_MAX, Error, Service};
 use crate::domain::access_request::{AccessRequest, Event, speaks_for};
 use crate::domain::audit::Actor;
@@ -20,14 +22,14 @@ impl Service {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn account_changed(&self, user: &SlackUserId) -> Result<(), Error> {
-        self.0.people.forget(user);
-        match self.0.people.standing(user, false, self.now()).await {
+    pub(super) async fn account_changed(&self, place: &Arc<Place>, user: &SlackUserId) -> Result<(), Error> {
+        place.people.forget(user);
+        match place.people.standing(user, false, self.now()).await {
             Ok((standing, _)) if standing.deleted => {
-                let principal = self.0.settings.directory.principal(user, &standing);
+                let principal = place.directory().principal(user, &standing);
                 // An address that cannot be vouched for any more still says whose requests these were.
                 let principal = principal.or_else(|| standing.email.as_deref().map(Principal::new));
-                self.account_gone(user, principal.as_ref()).await
+                self.account_gone(place, user, principal.as_ref()).await
             }
             Ok(_) => Ok(()),
             Err(error) => {
@@ -39,44 +41,51 @@ impl Service {
 
     /// Slack was asked about an account for another reason, and says that it is deactivated: what follows from that
     /// happens beside, because a click must be answered.
-    pub(super) fn learnt_of(&self, user: &SlackUserId, standing: &Standing) {
+    pub(super) fn learnt_of(&self, place: &Arc<Place>, user: &SlackUserId, standing: &Standing) {
         if !standing.deleted {
             return;
         }
-        let principal = self.0.settings.directory.principal(user, standing);
+        let principal = place.directory().principal(user, standing);
         let principal = principal.or_else(|| standing.email.as_deref().map(Principal::new));
-        let (service, user) = (self.clone(), user.clone());
+        let (service, place, user) = (self.clone(), Arc::clone(place), user.clone());
         tokio::spawn(async move {
-            if let Err(error) = service.account_gone(&user, principal.as_ref()).await {
+            if let Err(error) = service.account_gone(&place, &user, principal.as_ref()).await {
                 tracing::error!(%error, "what follows from a deactivated account waits for the store");
             }
         });
     }
 
     /// An account is gone: its votes count no more. Where it was the person's last one, the person is gone.
-    pub(super) async fn account_gone(&self, user: &SlackUserId, who: Option<&Principal>) -> Result<(), Error> {
+    ///
+    /// What one workspace says of its people concerns what belongs to it, and nothing of another one.
+    pub(super) async fn account_gone(
+        &self,
+        place: &Arc<Place>,
+        user: &SlackUserId,
+        who: Option<&Principal>,
+    ) -> Result<(), Error> {
         for request in self.0.store.all_pending().await? {
-            if request.votes.iter().any(|vote| vote.voter.slack == *user) {
+            if self.is_at(place, &request) && request.votes.iter().any(|vote| vote.voter.slack == *user) {
                 self.strike(request, user).await?;
             }
         }
         let Some(who) = who else { return Ok(()) };
-        for other in self.0.settings.directory.slack_users_of(who).filter(|other| *other != user) {
+        for other in place.directory().slack_users_of(who).filter(|other| *other != user) {
             // What was learnt a while ago may be from when it was still there.
-            self.0.people.forget(other);
-            match self.0.people.standing(other, false, self.now()).await {
+            place.people.forget(other);
+            match place.people.standing(other, false, self.now()).await {
                 Ok((standing, _)) if standing.deleted => {}
                 // Whoever cannot be asked about may still be there: what is theirs stays until it ends.
                 Ok(_) | Err(_) => return Ok(()),
             }
         }
-        self.person_gone(who).await
+        self.person_gone(place, who).await
     }
 
     /// A person is gone: what they wait for is withdrawn, and what was granted ends where the rule says so.
-    async fn person_gone(&self, who: &Principal) -> Result<(), Error> {
+    async fn person_gone(&self, place: &Arc<Place>, who: &Principal) -> Result<(), Error> {
         for request in self.0.store.all_pending().await? {
-            if request.is_of(who) {
+            if self.is_at(place, &request) && request.is_of(who) {
                 self.cancel(request, Actor::Service).await?;
             }
         }
@@ -90,8 +99,9 @@ impl Service {
                 let decided = grant.deciders.iter().any(|decider| decider.principal == *who);
                 let (true, Some(id)) = (subject || decided, grant.request()) else { continue };
                 let request = self.0.store.request(id).await?;
-                let revokes =
-                    request.as_ref().is_some_and(|one| one.question.on_deactivation == OnDeactivation::Revoke);
+                let revokes = request.as_ref().is_some_and(|one| {
+                    self.is_at(place, one) && one.question.on_deactivation == OnDeactivation::Revoke
+                });
                 if revokes {
                     let whose = if subject { "the person that it is for" } else { "somebody who approved it" };
                     let why = format!("the account of {whose} was deactivated");
@@ -123,25 +133,39 @@ impl Service {
     /// # Errors
     /// When the store does not answer.
     pub async fn directory_loaded(&self) -> Result<(), Error> {
-        let today: BTreeMap<String, String> =
-            self.0.settings.directory.users.iter().map(|(user, who)| (user.to_string(), who.to_string())).collect();
+        let mut today: BTreeMap<String, String> = BTreeMap::new();
+        for place in self.places() {
+            let account = |user: &SlackUserId| format!("{}/{user}", place.team());
+            today.extend(place.directory().users.iter().map(|(user, who)| (account(user), who.to_string())));
+        }
         let before: BTreeMap<String, String> = match self.0.store.remembered(DIRECTORY).await? {
             Some(text) => serde_json::from_str(&text).unwrap_or_default(),
             None => BTreeMap::new(),
         };
+        let earlier = self.place_of(None).map(|place| place.team().to_string()).unwrap_or_default();
+        // Once there was one workspace, and accounts were remembered without it.
+        let whole = |(user, who): (String, String)| match user.contains('/') {
+            true => (user, who),
+            false => (format!("{earlier}/{user}"), who),
+        };
+        let before: BTreeMap<String, String> = before.into_iter().map(whole).collect();
         for (user, who) in before.iter().filter(|(user, who)| today.get(*user) != Some(*who)) {
-            let (Ok(user), who) = (SlackUserId::parse(user.clone()), Principal::new(who)) else { continue };
+            let Some((team, user)) = user.split_once('/') else { continue };
+            let (Ok(user), who) = (SlackUserId::parse(user), Principal::new(who)) else { continue };
+            // Nobody of a workspace that is gone can decide; what was asked there expires.
+            let Some(place) = self.places().find(|place| place.team().as_str() == team) else { continue };
             tracing::warn!(user = %user, "the directory does not name this account as before: its votes count no more");
             for request in self.0.store.all_pending().await? {
-                if request.votes.iter().any(|vote| vote.voter.slack == user) {
+                if self.is_at(place, &request) && request.votes.iter().any(|vote| vote.voter.slack == user) {
                     self.strike(request, &user).await?;
                 }
             }
             // Where addresses map, whoever left the table may still be somebody.
-            let may_map = self.0.settings.directory.email == EmailMapping::Verified;
-            let still_there = self.0.settings.directory.slack_users_of(&who).next().is_some();
+            let directory = place.directory();
+            let may_map = directory.email == EmailMapping::Verified;
+            let still_there = directory.slack_users_of(&who).next().is_some();
             if !still_there && !may_map {
-                self.person_gone(&who).await?;
+                self.person_gone(place, &who).await?;
             }
         }
         if before != today {

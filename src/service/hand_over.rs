@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::receipts::Receipt;
+use super::workspaces::Place;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{Effect, Vote, would_meet};
@@ -145,7 +146,10 @@ impl Service {
         let Ok(request) = self.with_owners(request, now) else {
             return Ok(Some("it cannot be told any more who must not decide"));
         };
-        let known = request.counting().filter_map(|vote| Some((vote, self.still_known(&vote.voter)?)));
+        let Some(place) = self.home(&request) else {
+            return Ok(Some("the workspace of those who approved is not configured any more"));
+        };
+        let known = request.counting().filter_map(|vote| Some((vote, self.still_known(place, &vote.voter)?)));
         let people: Vec<(&Vote, Voter)> = known.collect();
         let current = match ruling {
             // What approvers took out needs nobody's approval any more.
@@ -195,21 +199,20 @@ impl Service {
     }
 
     /// The voter as known now, from the configuration and from what was learnt since shortly before the click.
-    fn still_known(&self, voter: &Voter) -> Option<Voter> {
+    fn still_known(&self, place: &Place, voter: &Voter) -> Option<Voter> {
         let since = voter.learnt_at - chrono::Duration::seconds(LEARNT_BEFORE_CLICK);
-        let inner = &self.0;
-        if let Some(standing) = inner.people.standing_since(&voter.slack, since)
-            && standing.outsider(&inner.settings.team_id).is_some()
+        if let Some(standing) = place.people.standing_since(&voter.slack, since)
+            && place.outsider(&standing).is_some()
         {
             return None;
         }
-        if inner.settings.directory.users.get(&voter.slack).is_some_and(|mapped| *mapped != voter.principal) {
+        if place.directory().users.get(&voter.slack).is_some_and(|mapped| *mapped != voter.principal) {
             return None;
         }
         let policy = self.policy();
         let still_in = |name: &SetName| {
             let Some(set) = policy.approvers.get(name) else { return false };
-            let learnt = |group| inner.people.is_member_since(group, &voter.slack, since);
+            let learnt = |group| place.people.is_member_since(group, &voter.slack, since);
             // A group that nothing was learnt about since counts as it was at the click.
             let in_group = |group| learnt(group).unwrap_or_else(|| voter.groups.contains(group));
             set.users.contains(&voter.slack) || set.groups.iter().any(in_group)

@@ -62,7 +62,7 @@ impl Service {
             }
         }
         // Whoever asks may not decide; they are told in another way.
-        if let Some(requester) = self.requester(&request.asked) {
+        if let Some(requester) = self.requester(request) {
             people.remove(&requester);
         }
         let mut channels = Vec::new();

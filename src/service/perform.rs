@@ -1,6 +1,8 @@
 //! What each delivery does. Cards are drawn from the store at the moment they are sent, so a late or repeated
 //! delivery shows the truth.
 
+use std::sync::Arc;
+
 use super::deliver::random_text;
 use super::workspaces::Place;
 use super::{Error, Service, lost};
@@ -49,7 +51,7 @@ impl Service {
         &self,
         row: &Claimed,
         request: &AccessRequest,
-        place: &Place,
+        place: &Arc<Place>,
         now: Timestamp,
     ) -> Result<Delivered, Error> {
         let grant = self.0.store.grant_of(&request.id).await?;
@@ -59,8 +61,8 @@ impl Service {
             Delivery::FindPeople => self.find_people(request, place, now).await,
             Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
             Delivery::TellRequester => self.tell_requester(&task).await,
-            Delivery::RefreshHomes => self.refresh_homes(request, now).await,
-            Delivery::PublishHome { user } => self.publish_home(user, row.created_at, now).await,
+            Delivery::RefreshHomes => self.refresh_homes(request, place, now).await,
+            Delivery::PublishHome { user } => self.publish_home(place, user, row.created_at, now).await,
             Delivery::NoteInThread { channel, text } => self.note(&task, channel, &cards::thread_note(text)).await,
             Delivery::PassOn { from, text } => {
                 let draw = |facts: &cards::CardFacts<'_>| cards::passed_on(facts, from, text);
@@ -183,7 +185,7 @@ impl Service {
     async fn tell_requester(&self, task: &Task<'_>) -> Result<Delivered, Error> {
         let user = or_leave!(self.requester_of(task).await.map_err(Delivered::Failed));
         let Some(user) = user else { return Ok(Delivered::Unneeded) };
-        let told = self.told(task.request, task.grant, &user, task.now);
+        let told = self.told(task.request, task.grant, (task.place, &user), task.now);
         let earlier = self.0.store.notice(&task.request.id).await?;
         if let Some(earlier) = &earlier {
             or_leave!(task.turn(earlier.message.channel.as_str()));
@@ -241,9 +243,9 @@ impl Service {
     async fn requester_of(&self, task: &Task<'_>) -> Result<Option<SlackUserId>, SlackError> {
         let asked = &task.request.asked;
         let asker = task.request.origin.asker().map(|asker| asker.slack.clone());
-        match asker.or_else(|| self.requester(asked)) {
+        match asker.or_else(|| self.requester(task.request)) {
             Some(user) => Ok(Some(user)),
-            None => self.requester_by_address(asked).await,
+            None => self.requester_by_address(task.place, asked).await,
         }
     }
 

@@ -1,9 +1,11 @@
 //! What each delivery about a broken glass does: its card, its thread, and everybody who is told.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::deliver::random_text;
 use super::perform::Delivered;
+use super::reviews::refreshed_review;
 use super::workspaces::Place;
 use super::{Error, Service, lost};
 use crate::domain::Timestamp;
@@ -21,7 +23,7 @@ impl Service {
         &self,
         row: &Claimed,
         review: &Review,
-        place: &Place,
+        place: &Arc<Place>,
         now: Timestamp,
     ) -> Result<Delivered, Error> {
         // Homes are no messages, and keep a pace of their own.
@@ -35,8 +37,8 @@ impl Service {
             Delivery::ReviewNote { .. } => self.note_review(row, review, place, now).await,
             Delivery::TellReviewers { number } => self.reviewers(review, place, *number).await,
             Delivery::TellReviewer { user, number } => self.tell_reviewer(row, review, place, user, *number, now).await,
-            Delivery::RefreshHomes => self.refresh_homes_of_review(review, now).await,
-            Delivery::PublishHome { user } => self.publish_home(user, row.created_at, now).await,
+            Delivery::RefreshHomes => self.refresh_homes_of_review(review, place, now).await,
+            Delivery::PublishHome { user } => self.publish_home(place, user, row.created_at, now).await,
             Delivery::PostCard { .. }
             | Delivery::RefreshCards { .. }
             | Delivery::TellRequester
@@ -66,7 +68,7 @@ impl Service {
                 // Nobody knows the value of its buttons: it is drawn again with one that counts there.
                 return Ok(Delivered::Done(Box::new(Commit {
                     review_card: Some((review.id.clone(), message)),
-                    deliveries: vec![self.refreshed_review(&review.id)],
+                    deliveries: vec![refreshed_review(&review.id, place)],
                     ..Commit::default()
                 })));
             }
@@ -102,7 +104,7 @@ impl Service {
                 Err(leave) => return Ok(leave),
             }
         }
-        let channel = self.review_channel();
+        let channel = place.workspace.channel.to_string();
         let draw = |facts: &reviews::ReviewFacts<'_>| reviews::direct(facts, &channel, number > 0);
         let message = lost::keyed(row, self.with_review(review, "", now, draw).await?);
         Ok(sent(place.workspace.slack.post(user, &message, None).await.map(|_| Commit::default())))

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Asker, Status};
+use crate::domain::access_request::{AccessRequest, Status};
 use crate::domain::grant::Status as GrantStatus;
 use crate::domain::identity::{Principal, Voter};
-use crate::domain::ids::{SetName, SlackUserId};
+use crate::domain::ids::SetName;
 use crate::service::commands::OWN_MAX;
 use crate::service::controls::Minting;
+use crate::service::workspaces::Member;
 use crate::service::{Error, Service};
 use crate::slack::home::{Part, Row, RowButton};
 use crate::slack::text::{code, cut, date, mention};
@@ -20,7 +21,7 @@ const RECENT: usize = 10;
 const REVIEWS_MAX: u32 = 200;
 
 impl Service {
-    pub(super) async fn parts(&self, who: &Asker, minting: &mut Minting, now: Timestamp) -> Result<Vec<Part>, Error> {
+    pub(super) async fn parts(&self, who: &Member, minting: &mut Minting, now: Timestamp) -> Result<Vec<Part>, Error> {
         let own = self.own_requests(who).await?;
         let mut parts = vec![self.waiting_for(who, minting, now).await?];
         parts.extend(self.to_review(who, minting, now).await?);
@@ -48,7 +49,7 @@ impl Service {
         let voted = self.0.store.requests_of(&who.principal, OWN_MAX).await?;
         let rows = voted
             .iter()
-            .filter(|request| request.status(now) != Status::Pending)
+            .filter(|request| request.status(now) != Status::Pending && self.is_at(&who.place, request))
             .take(RECENT)
             .map(|request| Row {
                 words: format!("*{}* · {}", request.status(now).as_str(), self.request_line(request)),
@@ -60,8 +61,8 @@ impl Service {
     }
 
     /// What waits for this person: pending, in one of their approver sets, not their own, not voted on.
-    async fn waiting_for(&self, who: &Asker, minting: &mut Minting, now: Timestamp) -> Result<Part, Error> {
-        let sets = self.sets_of_person(&who.slack, now).await;
+    async fn waiting_for(&self, who: &Member, minting: &mut Minting, now: Timestamp) -> Result<Part, Error> {
+        let sets = self.sets_of_person(who, now).await;
         let mut rows = Vec::new();
         for request in self.0.store.all_pending().await? {
             let voter = Voter {
@@ -73,10 +74,11 @@ impl Service {
                 learnt_at: now,
             };
             let voted = request.votes.iter().any(|vote| vote.voter.principal == who.principal);
-            if request.status(now) != Status::Pending || voted || request.eligible(&voter).is_err() {
+            let may = self.is_at(&who.place, &request) && request.eligible(&voter).is_ok();
+            if request.status(now) != Status::Pending || voted || !may {
                 continue;
             }
-            let asker = self.requester(&request.asked).map(|user| format!("{} · ", mention(&user))).unwrap_or_default();
+            let asker = self.requester(&request).map(|user| format!("{} · ", mention(&user))).unwrap_or_default();
             rows.push(Row {
                 words: format!("{asker}{} · until {}", self.request_line(&request), date(request.decide_by)),
                 buttons: self.deciding_buttons(&request, minting),
@@ -108,9 +110,9 @@ impl Service {
 
     /// Broken glasses that this person may review, the longest open before the others; none is the ordinary case, and
     /// nothing is said of it then.
-    async fn to_review(&self, who: &Asker, minting: &mut Minting, now: Timestamp) -> Result<Option<Part>, Error> {
+    async fn to_review(&self, who: &Member, minting: &mut Minting, now: Timestamp) -> Result<Option<Part>, Error> {
         let mut rows = Vec::new();
-        for review in self.reviews_for(&who.slack, REVIEWS_MAX).await? {
+        for review in self.reviews_for(who, REVIEWS_MAX).await? {
             let grant = self.0.store.grant(&review.grant).await?;
             let (told, button) = ("", "");
             let facts = reviews::ReviewFacts { review: &review, grant: grant.as_ref(), told, button, now };
@@ -134,13 +136,13 @@ impl Service {
     }
 
     /// The approver sets of the policy that somebody is in; what cannot be asked counts as not in.
-    async fn sets_of_person(&self, user: &SlackUserId, now: Timestamp) -> BTreeSet<SetName> {
+    async fn sets_of_person(&self, who: &Member, now: Timestamp) -> BTreeSet<SetName> {
         let policy = self.policy();
         let mut sets = BTreeSet::new();
         for (name, set) in &policy.approvers {
-            let mut is_in = set.users.contains(user);
+            let mut is_in = set.users.contains(&who.slack);
             for group in &set.groups {
-                is_in = is_in || self.0.people.is_member(group, user, now).await.is_ok_and(|(is_in, _)| is_in);
+                is_in = is_in || who.place.people.is_member(group, &who.slack, now).await.is_ok_and(|(is_in, _)| is_in);
             }
             if is_in {
                 sets.insert(name.clone());
@@ -150,12 +152,19 @@ impl Service {
     }
 
     /// What this person has, and what they decided and may revoke.
-    async fn active(&self, who: &Asker, minting: &mut Minting, now: Timestamp) -> Result<Part, Error> {
+    async fn active(&self, who: &Member, minting: &mut Minting, now: Timestamp) -> Result<Part, Error> {
         let mut rows = Vec::new();
         for grant in self.0.store.live_grants_of(&who.principal, OWN_MAX).await? {
             match grant.status(now) {
                 GrantStatus::Reserved | GrantStatus::Active => {}
                 GrantStatus::Ended(_) | GrantStatus::Revoked => continue,
+            }
+            let request = match grant.request() {
+                Some(id) => self.0.store.request(id).await?,
+                None => None,
+            };
+            if !self.is_of_here(&who.place, &grant, request.as_ref()) {
+                continue;
             }
             let own = self.grant_of_theirs(who, &grant.id).await?.is_some();
             let id = grant.id.as_str();
