@@ -264,8 +264,8 @@ fn insert_request(script: &mut Script, request: &AccessRequest) -> Result<(), St
     script
         .run(
             "INSERT INTO access_requests (id, hook, client, subject_kind, subject, pending_key, state, shown_version,
-               opened_at, decide_by, due_at, version, body, asker, email, covers)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+               opened_at, decide_by, due_at, version, body, asker, email, covers, workspace)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
         )
         .bind(request.id.as_str())
         .bind(request.asked.hook.as_str())
@@ -282,6 +282,7 @@ fn insert_request(script: &mut Script, request: &AccessRequest) -> Result<(), St
         .bind(request.origin.asker().map(|asker| asker.principal.to_string()))
         .bind(request.asked.subject.email.as_deref().map(|email| Principal::new(email).to_string()))
         .bind(request.covers_key().map(|key| key.0))
+        .bind(request.deciding.workspace.as_ref().map(ToString::to_string))
         // The same is pending already.
         .is_first_or(conflict());
     Ok(())

@@ -23,6 +23,7 @@ mod sqlite;
 mod step_up;
 #[cfg(test)]
 mod tests;
+mod workspaces;
 mod writer;
 
 use std::fs::File;

@@ -28,8 +28,8 @@ pub(super) fn write(script: &mut Script, change: &Change<Review>) -> Result<(), 
         Change::New(review) => {
             script
                 .run(
-                    "INSERT INTO reviews (id, grant_id, state, opened_at, review_by, due_at, version, body)
-                     VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+                    "INSERT INTO reviews (id, grant_id, state, opened_at, review_by, due_at, version, body, workspace)
+                     VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)",
                 )
                 .bind(review.id.as_str())
                 .bind(review.grant.as_str())
@@ -38,6 +38,7 @@ pub(super) fn write(script: &mut Script, change: &Change<Review>) -> Result<(), 
                 .bind(review.review_by.timestamp_millis())
                 .bind(review.due_at().map(|at| at.timestamp_millis()))
                 .bind(rows::json(review)?)
+                .bind(review.workspace.as_ref().map(ToString::to_string))
                 .is_first_or(conflict());
         }
         Change::Replace(review) => {
