@@ -135,10 +135,15 @@ impl Grant {
         cooldowns.iter().flat_map(|one| -> Vec<Cooldown> { at(one) }).collect()
     }
 
+    /// How often it may be used under what the policy says today: the fewer of both.
+    pub fn uses_under(&self, today: &Bounds) -> Uses {
+        self.uses.fewer(today.uses)
+    }
+
     /// The longest token that a grant may still give under what the policy says today: the stricter wins. None where
     /// that policy would have ended it, or used it up, by now.
     pub fn bounded_by(&self, today: &Bounds, repeated: bool, now: Timestamp) -> Option<u64> {
-        let used_up = match today.uses {
+        let used_up = match self.uses_under(today) {
             Uses::Window => false,
             Uses::Times(most) => self.used >= most && !repeated,
         };
