@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Timestamp;
-use super::audit::{Actor, AuditEntry, Kind};
+use super::audit::{Actor, Kind};
 use super::grant::{after, spoken};
 use super::identity::Voter;
 use super::ids::{GrantId, RequestId, SlackChannelId, SlackUserId};
