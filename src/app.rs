@@ -243,8 +243,5 @@ fn settings(config: Config) -> Settings {
         let (name, dialect, auth, hold, mode) = (hook.name, hook.dialect, hook.auth, hook.hold, hook.mode);
         (name.clone(), Arc::new(Hook { name, dialect, auth, hold, mode, workspace: hook.workspace }))
     };
-    Settings {
-        hooks: config.hooks.into_iter().map(hook).collect(),
-        public_url,
-    }
+    Settings { hooks: config.hooks.into_iter().map(hook).collect(), public_url }
 }

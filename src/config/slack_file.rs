@@ -76,7 +76,8 @@ fn told_apart(section: &Section<'_>, workspace: &Slack, earlier: &[Slack]) {
         let found = format!("one workspace of the app {} with an app_token and one without", workspace.app_id);
         section.wrong_here(&found, "the same app_token in each: sockets are switched on for an app as a whole");
     }
-    let sockets: u32 = same_app().chain([workspace]).filter(|one| one.app_token.is_some()).map(|one| one.connections).sum();
+    let sockets: u32 =
+        same_app().chain([workspace]).filter(|one| one.app_token.is_some()).map(|one| one.connections).sum();
     if sockets > CONNECTIONS_MAX {
         let found = format!("{sockets} connections of the app {} in all", workspace.app_id);
         section.wrong("connections", &found, &format!("at most {CONNECTIONS_MAX} for one app"));

@@ -101,9 +101,8 @@ impl Service {
 
     /// The first hook of a resource whose people are those of this workspace.
     pub(super) fn hook_of_here<'r>(&self, place: &Place, resource: &'r Resource) -> Option<&'r HookName> {
-        let is_here = |name: &&HookName| {
-            self.0.settings.hooks.get(*name).is_some_and(|hook| hook.workspace == *place.team())
-        };
+        let is_here =
+            |name: &&HookName| self.0.settings.hooks.get(*name).is_some_and(|hook| hook.workspace == *place.team());
         resource.hooks.iter().find(is_here)
     }
 

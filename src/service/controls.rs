@@ -54,12 +54,7 @@ impl Service {
     }
 
     /// The identity of an account of a workspace, if it is a full member's.
-    pub(super) async fn member(
-        &self,
-        place: &Arc<Place>,
-        user: &SlackUserId,
-        now: Timestamp,
-    ) -> Result<Member, Why> {
+    pub(super) async fn member(&self, place: &Arc<Place>, user: &SlackUserId, now: Timestamp) -> Result<Member, Why> {
         let directory = place.directory();
         let maps = directory.email == EmailMapping::Verified;
         let (standing, _) = place.people.standing(user, maps, now).await.map_err(|_| Why::SlackDown)?;
@@ -72,11 +67,7 @@ impl Service {
     }
 
     /// A button of a direct message or of Home, with whoever pressed it. In Home it counts on that view only.
-    pub(super) async fn control(
-        &self,
-        from: &Caller,
-        press: &Press,
-    ) -> Result<Result<(Member, Control), Why>, Error> {
+    pub(super) async fn control(&self, from: &Caller, press: &Press) -> Result<Result<(Member, Control), Why>, Error> {
         if press.actions != 1 {
             return Ok(Err(Why::Malformed("not exactly one action")));
         }

@@ -1,6 +1,7 @@
 //! Telling Slack: every committed delivery is performed, or given up visibly. What each of them does is in
 //! [`super::perform`]; here is when it is done, and what follows where Slack does not take it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -54,9 +55,17 @@ impl Service {
     pub async fn due(&self, most: usize) -> Result<Vec<Due>, Error> {
         let now = self.now();
         let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let closed: Vec<String> = self.places().flat_map(|place| place.pace.closed(now)).collect();
-        let claimed = self.0.store.claim(most, random_text(), LEASE_SECONDS, &closed, now).await?;
+        let claimed = self.0.store.claim(most, random_text(), LEASE_SECONDS, &self.closed(now), now).await?;
         Ok(claimed.into_iter().map(Due).collect())
+    }
+
+    /// What has to wait for its turn.
+    pub(super) fn closed(&self, now: Timestamp) -> Vec<String> {
+        let of = |place: &Arc<Place>| {
+            let team = place.team().clone();
+            place.pace.closed(now).into_iter().map(move |closed| format!("{team}/{closed}"))
+        };
+        self.places().flat_map(of).collect()
     }
 
     /// Performs one delivery.

@@ -133,7 +133,13 @@ impl Service {
     }
 
     /// Slack says that an account changed. That it is deactivated is known even where Slack cannot be asked now.
-    async fn told_of(&self, place: &Arc<Place>, user: &SlackUserId, deleted: bool, now: Timestamp) -> Result<(), Error> {
+    async fn told_of(
+        &self,
+        place: &Arc<Place>,
+        user: &SlackUserId,
+        deleted: bool,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         self.account_changed(place, user).await?;
         if deleted && place.people.standing_since(user, now).is_none() {
             place.people.is_deactivated(user, now);

@@ -7,9 +7,7 @@ use super::ask::Limit;
 use super::workspaces::Member;
 use super::{CONFLICTS_MAX, Error, Hook, Service, fresh_request_id};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{
-    AccessRequest, Ahead, Event, Extension, Origin, ServerAbilities, speaks_for,
-};
+use crate::domain::access_request::{AccessRequest, Ahead, Event, Extension, Origin, ServerAbilities, speaks_for};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, Status as GrantStatus, TOKEN_LIFETIME_MIN};
 use crate::domain::identity::{EmailMapping, Principal};
@@ -141,7 +139,9 @@ impl Service {
     /// The requester withdraws a request that nobody has decided.
     pub(super) async fn withdraw(&self, who: &Member, id: &RequestId) -> Result<Parting, Error> {
         match self.0.store.request(id).await? {
-            Some(request) if request.is_of(&who.principal) && self.is_at(&who.place, &request) => self.cancel(request, actor(who)).await,
+            Some(request) if request.is_of(&who.principal) && self.is_at(&who.place, &request) => {
+                self.cancel(request, actor(who)).await
+            }
             Some(_) | None => Ok(Parting::Unknown),
         }
     }

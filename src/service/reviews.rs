@@ -69,8 +69,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<Option<String>, Error> {
         let verdict = if press.action == reviews::JUSTIFIED { Verdict::Justified } else { Verdict::NotJustified };
-        let checked =
-            self.check_review(from, &press.value, press.message.as_ref(), press.actions, now).await?;
+        let checked = self.check_review(from, &press.value, press.message.as_ref(), press.actions, now).await?;
         let why = match checked {
             Ok(Checked { review, message, voter, .. }) => match (review.may_answer(&voter), &press.trigger_id) {
                 (Err(refusal), _) => Why::Review(refusal),

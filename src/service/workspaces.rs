@@ -190,7 +190,10 @@ pub(super) struct Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("place", self.place.team()).field("foreign", &self.foreign).finish_non_exhaustive()
+        f.debug_struct("Caller")
+            .field("place", self.place.team())
+            .field("foreign", &self.foreign)
+            .finish_non_exhaustive()
     }
 }
 

@@ -91,7 +91,15 @@ impl Store {
             let hash = sha256_hex(one.value.as_bytes());
             let (request, grant) =
                 (one.request.as_ref().map(ToString::to_string), one.grant.as_ref().map(ToString::to_string));
-            (hash, one.user.to_string(), one.place.as_str(), one.action.clone(), request, grant, one.workspace.to_string())
+            (
+                hash,
+                one.user.to_string(),
+                one.place.as_str(),
+                one.action.clone(),
+                request,
+                grant,
+                one.workspace.to_string(),
+            )
         };
         let Some(first) = controls.first() else { return Ok(()) };
         let (workspace, user) = (first.workspace.to_string(), first.user.to_string());

@@ -97,13 +97,7 @@ impl Service {
 
     /// Which of some approver sets somebody is in, as the current policy defines them, and when the
     /// oldest part of that was learnt. What cannot be asked counts as "not in", and refuses if nothing else is.
-    async fn sets_of(
-        &self,
-        place: &Place,
-        user: &SlackUserId,
-        names: &[SetName],
-        now: Timestamp,
-    ) -> Result<Sets, Why> {
+    async fn sets_of(&self, place: &Place, user: &SlackUserId, names: &[SetName], now: Timestamp) -> Result<Sets, Why> {
         let policy = self.policy();
         let mut sets = Sets { member_of: BTreeSet::new(), groups: BTreeSet::new(), learnt_at: now };
         let mut unknown = false;

@@ -23,9 +23,7 @@ impl Service {
         };
         let words = match press.action.as_str() {
             home::REQUEST => {
-                if let CommandAnswer::Say(message) =
-                    self.open_access_form(press.trigger_id.as_deref(), from).await
-                {
+                if let CommandAnswer::Say(message) = self.open_access_form(press.trigger_id.as_deref(), from).await {
                     tracing::warn!(text = message.text, "the form could not be opened from Home");
                 }
                 return Ok(());
@@ -35,22 +33,20 @@ impl Service {
             requester::DONE => match &control.grant {
                 Some(grant) => match self.hand_back(&who, grant).await? {
                     Parting::Done => return Ok(()),
-                    Parting::Over | Parting::Unknown => {
-                        "This grant is over already."
-                    }
+                    Parting::Over | Parting::Unknown => "This grant is over already.",
                 },
                 None => "This grant is over already.",
             },
             requester::WITHDRAW => match &control.request {
                 Some(request) => match self.withdraw(&who, request).await? {
                     Parting::Done => return Ok(()),
-                    Parting::Over | Parting::Unknown => {
-                        "This request is settled already."
-                    }
+                    Parting::Over | Parting::Unknown => "This request is settled already.",
                 },
                 None => "This request is settled already.",
             },
-            reviews::JUSTIFIED | reviews::NOT_JUSTIFIED => return self.review_pressed_at_home(from, &control, press).await,
+            reviews::JUSTIFIED | reviews::NOT_JUSTIFIED => {
+                return self.review_pressed_at_home(from, &control, press).await;
+            }
             _ => return self.card_pressed_at_home(from, &control, press).await,
         };
         self.tell_in_a_dialog(from, press, &format!("{words} Nothing was changed.")).await;
@@ -81,13 +77,7 @@ impl Service {
     }
 
     /// Extend… opens a form for how long and why.
-    async fn extension_form(
-        &self,
-        from: &Caller,
-        who: &Member,
-        control: &Control,
-        press: &Press,
-    ) -> Result<(), Error> {
+    async fn extension_form(&self, from: &Caller, who: &Member, control: &Control, press: &Press) -> Result<(), Error> {
         let grant = match &control.grant {
             Some(id) => self.grant_of_theirs(who, id).await?.map(|(grant, _)| grant),
             None => None,
@@ -147,7 +137,8 @@ impl Service {
     }
 
     async fn no_card_yet(&self, from: &Caller, press: &Press) -> Result<(), Error> {
-        self.tell_in_a_dialog(from, press, "Its card is not in Slack yet. Try again in a moment. Nothing was changed.").await;
+        self.tell_in_a_dialog(from, press, "Its card is not in Slack yet. Try again in a moment. Nothing was changed.")
+            .await;
         Ok(())
     }
 }
