@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
-use url::Url;
 
 use super::reader::{ConfigErrors, Findings, Section};
 use super::secrets::Sources;

@@ -281,7 +281,7 @@ impl Service {
             subject: None,
         };
         let asked = asked_ahead(who, &wish, hook.clone());
-        Ok(match self.judge_ahead(policy, resource, &asked, who, self.now()).await? {
+        Ok(match self.judge_ahead(policy, resource, &asked, who, &who.place, self.now()).await? {
             Verdict::Refused(says) => format!("This would be refused: {}", code(&says)),
             Verdict::Allowed => "Nobody needs to be asked for this: your client gets it when it calls.".to_owned(),
             Verdict::Asked { question, .. } => {

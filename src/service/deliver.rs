@@ -204,7 +204,7 @@ impl Service {
             return Ok(());
         }
         let team = &place.workspace.team_id;
-        tracing::error!(error = code, team, "Slack does not accept the app or its token; everything waits");
+        tracing::error!(error = code, %team, "Slack does not accept the app or its token; everything waits");
         metrics::counter!("countersign_alarms_total", "what" => "slack_token").increment(1);
         let audit = AuditEntry {
             at: now,

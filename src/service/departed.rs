@@ -142,7 +142,7 @@ impl Service {
             Some(text) => serde_json::from_str(&text).unwrap_or_default(),
             None => BTreeMap::new(),
         };
-        let earlier = self.place_of(None).map(|place| place.team().to_string()).unwrap_or_default();
+        let earlier = self.place_named(None).map(|place| place.team().to_string()).unwrap_or_default();
         // Once there was one workspace, and accounts were remembered without it.
         let whole = |(user, who): (String, String)| match user.contains('/') {
             true => (user, who),

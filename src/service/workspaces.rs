@@ -221,7 +221,7 @@ impl Service {
     }
 
     /// The workspace of that id, where it is configured. What names none is from when there was only one.
-    pub(super) fn place_of(&self, team: Option<&SlackTeamId>) -> Option<&Arc<Place>> {
+    pub(super) fn place_named(&self, team: Option<&SlackTeamId>) -> Option<&Arc<Place>> {
         let team = team.unwrap_or(&self.0.places.earlier);
         self.places().find(|place| place.team() == team)
     }
@@ -229,7 +229,7 @@ impl Service {
     /// The workspace that an access request belongs to: nobody of another one decides about it. None where it is not
     /// configured any more.
     pub(super) fn home(&self, request: &AccessRequest) -> Option<&Arc<Place>> {
-        self.place_of(request.deciding.workspace.as_ref())
+        self.place_named(request.deciding.workspace.as_ref())
     }
 
     /// Whether an access request belongs to a workspace.
@@ -239,12 +239,12 @@ impl Service {
 
     /// The workspace that the review of a broken glass belongs to.
     pub(super) fn home_of_review(&self, review: &Review) -> Option<&Arc<Place>> {
-        self.place_of(review.workspace.as_ref())
+        self.place_named(review.workspace.as_ref())
     }
 
     /// The workspace whose people decide for a hook.
     pub(super) fn home_of_hook(&self, hook: &HookName) -> Option<&Arc<Place>> {
-        self.place_of(Some(&self.0.settings.hooks.get(hook)?.workspace))
+        self.place_named(Some(&self.0.settings.hooks.get(hook)?.workspace))
     }
 
     /// Whether a grant belongs to a workspace: through its access request, else through its hook.

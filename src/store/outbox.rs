@@ -12,7 +12,7 @@ use super::script::Script;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::ids::{RequestId, SlackChannelId, SlackUserId};
+use crate::domain::ids::{RequestId, SlackUserId};
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,7 +209,9 @@ impl Delivery {
 pub struct DeadLetter {
     /// Its number.
     pub id: i64,
-    /// Its lane.
+    /// The workspace.
+    pub workspace: String,
+    /// Its lane there.
     pub lane: String,
     /// The access request that it is about.
     pub request_id: String,
@@ -285,10 +287,12 @@ impl Store {
         found
             .iter()
             .map(|row| {
-                let id: i64 = row.try_get("id")?;
+                let (id, lane): (i64, String) = (row.try_get("id")?, row.try_get("lane")?);
+                let (workspace, lane) = lane.split_once('/').unwrap_or(("", &lane));
                 Ok(DeadLetter {
                     id,
-                    lane: row.try_get("lane")?,
+                    workspace: workspace.to_owned(),
+                    lane: lane.to_owned(),
                     request_id: row.try_get("request_id")?,
                     delivery: rows::parse("outbox", &id.to_string(), row.try_get("body")?)?,
                     attempts: row.try_get("attempts")?,
