@@ -232,6 +232,11 @@ impl Service {
         self.place_named(request.deciding.workspace.as_ref())
     }
 
+    /// Which workspace an access request belongs to, configured or not.
+    pub(super) fn team_of<'a>(&'a self, request: &'a AccessRequest) -> &'a SlackTeamId {
+        request.deciding.workspace.as_ref().unwrap_or(&self.0.places.earlier)
+    }
+
     /// Whether an access request belongs to a workspace.
     pub(super) fn is_at(&self, place: &Arc<Place>, request: &AccessRequest) -> bool {
         self.home(request).is_some_and(|home| Arc::ptr_eq(home, place))

@@ -2,6 +2,7 @@
 
 pub mod asker;
 pub mod asking;
+pub mod boreas;
 pub mod looking;
 pub mod provider;
 pub mod raw;
@@ -49,6 +50,7 @@ pub struct Stage {
     folder: Option<PathBuf>,
     changes: Vec<(String, String)>,
     sockets: bool,
+    both: bool,
 }
 
 impl Stage {
@@ -67,6 +69,12 @@ impl Stage {
     /// Slack's calls come through sockets.
     pub fn sockets(mut self) -> Self {
         self.sockets = true;
+        self
+    }
+
+    /// With a second workspace, Boreas, in the same service.
+    pub fn two_workspaces(mut self) -> Self {
+        self.both = true;
         self
     }
 
@@ -98,7 +106,11 @@ impl Stage {
         let database = folder.join("countersign.db").display().to_string();
         let mut config = world::config(&address.to_string(), &slack_url, &database);
         if self.sockets {
-            config = config.replacen("[slack]", "[slack]\napp_token = { env = \"APP_TOKEN\" }", 1);
+            config = config.replacen("[slack]\n", "[slack]\napp_token = { env = \"APP_TOKEN\" }\n", 1);
+        }
+        if self.both {
+            config = boreas::config(&config, &slack_url, self.sockets);
+            playground.install(boreas::installation(self.sockets));
         }
         for (passage, other) in &self.changes {
             assert!(config.contains(passage.as_str()), "the configuration has no {passage:?}");
@@ -145,6 +157,7 @@ impl TestApp {
             folder: None,
             changes: Vec::new(),
             sockets: over_sockets(),
+            both: false,
         }
     }
 
@@ -156,7 +169,7 @@ impl TestApp {
         let loaded =
             Config::load(&self.folder.join("countersign.toml"), &env).map_err(|errors| anyhow::anyhow!("{errors}"))?;
         let clock: SharedClock = Arc::new(self.clock.clone());
-        let sockets = loaded.config.slack.app_token.is_some();
+        let sockets = loaded.config.slack.first.app_token.is_some() && self.playground.is_plugged();
         self.running = Some(Box::pin(app::start(loaded, clock, listener, self.worker)).await?);
         if sockets {
             self.until_real(PATIENCE, async || !self.sockets().await.is_empty()).await;

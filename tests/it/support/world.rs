@@ -209,6 +209,9 @@ pub fn environment() -> HashMap<&'static str, &'static str> {
         ("NEW_SECRET", NEW_SECRET),
         ("HYDRA_KEY", HYDRA_KEY),
         ("PEP_TOKEN", PEP_TOKEN),
+        ("BOREAS_BOT_TOKEN", super::boreas::BOT_TOKEN),
+        ("BOREAS_APP_TOKEN", super::boreas::APP_TOKEN),
+        ("BOREAS_SIGNING_SECRET", super::boreas::SIGNING_SECRET),
         ("STEP_UP_SECRET", super::provider::CLIENT_SECRET),
     ])
 }
