@@ -27,7 +27,7 @@ impl Service {
         match request.question.ceremony {
             Ceremony::Click | Ceremony::Confirm if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::Click | Ceremony::Confirm => {
-                return self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now).await;
+                return Box::pin(self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now)).await;
             }
             Ceremony::Match => {}
             Ceremony::StepUp => return self.send_a_link(checked, press, now).await,
@@ -36,7 +36,7 @@ impl Service {
     }
 
     pub(super) async fn deny(&self, checked: Checked, reason: String, now: Timestamp) -> Result<Acted, Error> {
-        self.vote(checked, Choice::Deny { reason }, Filled::default(), Proof::Click, now).await
+        Box::pin(self.vote(checked, Choice::Deny { reason }, Filled::default(), Proof::Click, now)).await
     }
 
     /// A vote, whatever it says: every guard runs now, and what follows is committed before anybody is told.

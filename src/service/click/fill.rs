@@ -36,7 +36,7 @@ impl Service {
             return Ok(Err((Some(Box::new(checked.request)), Why::Malformed("unknown form"))));
         }
         match self.filled(form, request) {
-            Ok(filled) => self.vote(checked, Choice::Approve, filled, Proof::Click, now).await,
+            Ok(filled) => Box::pin(self.vote(checked, Choice::Approve, filled, Proof::Click, now)).await,
             Err(why) => Ok(Err((Some(Box::new(checked.request)), Why::Malformed(why)))),
         }
     }
