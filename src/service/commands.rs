@@ -52,7 +52,7 @@ impl Service {
             Ok(who) => who,
             Err(why) => return self.command_refused(from, &why).await,
         };
-        let offset = who.place.people.offset_of(&who.slack);
+        let offset = who.place.people.offset_of(&who.slack).unwrap_or(0);
         let line = match access_command::parse(&command.text, self.now(), offset) {
             Ok(line) => line,
             Err(words) => return Ok(say(&words)),

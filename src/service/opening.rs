@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Event, Status, Step, would_meet};
-use crate::domain::identity::{EmailMapping, Voter};
+use crate::domain::access_request::{AccessRequest, Clock, Event, Status, Step, would_meet};
+use crate::domain::identity::{EmailMapping, Principal, Voter};
 use crate::domain::ids::{SetName, SlackUserId};
 use crate::domain::policy::{ApproverSet, Policy, SelfApproval};
 use crate::slack::SlackError;
@@ -49,7 +49,9 @@ impl Service {
         }
         request.deciding.history = self.0.store.history(&request.asked, request.question.terms.scopes.clone()).await?;
         let asking = tokio::time::timeout(ASKING_MAX, self.deciders(policy, request, now));
-        match asking.await.unwrap_or(Deciders::Unknown) {
+        let (deciders, clock) = tokio::join!(asking, self.clock_of_asker(request, now));
+        request.deciding.clock = clock;
+        match deciders.unwrap_or(Deciders::Unknown) {
             Deciders::Enough => {}
             Deciders::Unknown => request.deciding.unchecked = true,
             Deciders::TooFew(says) => {
@@ -58,6 +60,20 @@ impl Service {
             }
         }
         Ok(Ok(step))
+    }
+
+    /// The clock of the person who asked, or whom the token is for, where the table names an account and Slack says how
+    /// its clock goes.
+    async fn clock_of_asker(&self, request: &AccessRequest, now: Timestamp) -> Option<Clock> {
+        let place = self.home(request)?;
+        let (user, who) = match request.origin.asker() {
+            Some(asker) => (asker.slack.clone(), asker.principal.clone()),
+            None => (self.requester(request)?, Principal::new(&request.asked.subject.id)),
+        };
+        let maps = place.directory().email == EmailMapping::Verified;
+        let asking = tokio::time::timeout(ASKING_MAX, place.people.standing(&user, maps, now));
+        asking.await.ok()?.ok()?;
+        Clock::new(who, place.people.offset_of(&user)?)
     }
 
     /// From now on, whatever becomes of the hook's configuration: the people of this workspace decide.

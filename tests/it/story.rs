@@ -8,6 +8,7 @@ mod cooling_down;
 mod deciding;
 mod ending;
 mod home;
+mod hours;
 mod less;
 mod living;
 mod nobody;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::AccessRequest;
+use super::hours::Clock;
 use crate::domain::Timestamp;
 use crate::domain::audit::Actor;
 use crate::domain::hashing::sha256_hex;
@@ -44,6 +45,8 @@ pub struct Deciding {
     pub because: Option<String>,
     /// What this client had for this subject before.
     pub history: History,
+    /// The clock of the person who asked, where Slack knows it.
+    pub clock: Option<Clock>,
 }
 
 /// What a client had for a subject before it asked: what makes a request unusual.
