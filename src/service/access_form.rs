@@ -187,7 +187,7 @@ impl Service {
         };
         let reason = clean_lines(form.value(access_form::REASON, access_form::REASON));
         let reason = Some(reason).filter(|reason| !reason.is_empty());
-        let asked = self.extend(&who, &grant, Some(time), reason).await?;
+        let asked = Box::pin(self.extend(&who, &grant, Some(time), reason)).await?;
         let about_reason = matches!(&asked, Asked::Refused(says) if wants_reason(&self.policy(), says));
         Ok(self.sent(&asked, if about_reason { access_form::REASON } else { access_form::TIME }))
     }

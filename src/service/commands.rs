@@ -65,7 +65,7 @@ impl Service {
             Line::Done(id) => self.done_by_command(&who, id.as_deref()).await?,
             Line::Withdraw(id) => self.withdraw_by_command(&who, id.as_deref()).await?,
             Line::Extend { id, lifetime, reason } => {
-                self.extend_by_command(&who, id.as_deref(), lifetime, reason).await?
+                Box::pin(self.extend_by_command(&who, id.as_deref(), lifetime, reason)).await?
             }
             Line::Ask(asked) => match self.wish_of(&who.place, &asked, &command.command) {
                 Ok(wish) => {
@@ -300,7 +300,7 @@ impl Service {
             Ok(grant) => grant,
             Err(words) => return Ok(words),
         };
-        let asked = self.extend(who, &grant.id, lifetime, reason).await?;
+        let asked = Box::pin(self.extend(who, &grant.id, lifetime, reason)).await?;
         Ok(self.asked_words(&asked))
     }
 
