@@ -12,7 +12,7 @@ use super::script::Script;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
-use crate::domain::ids::{RequestId, SlackChannelId, SlackUserId};
+use crate::domain::ids::{RequestId, SlackUserId};
 
 /// One message to the outside. It names rows, and holds nothing of them: delivery renders what the store says then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
