@@ -63,7 +63,8 @@ impl<'a> Parts<'a> {
     pub fn title(&mut self) -> String {
         let asked = &self.facts.request.asked;
         let name = self.facts.resource_name.or(asked.audience.first().map(String::as_str));
-        match name {
+        // A name of nothing but signs or pictures says nothing in words.
+        match name.filter(|name| clean(name).chars().any(char::is_alphanumeric)) {
             Some(name) => self.short(&clean(name), ID_MAX),
             None => format!("a token for {}", self.short(&clean(&asked.client.id), ID_MAX)),
         }

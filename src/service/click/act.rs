@@ -190,7 +190,7 @@ impl Service {
         let Some(trigger) = &press.trigger_id else { return Err(Why::Malformed("no trigger")) };
         self.0.slack.open_view(trigger, view).await.map_err(|error| {
             tracing::warn!(error = error.code(), "a form could not be opened");
-            Why::SlackDown
+            Why::NoForm
         })
     }
 
