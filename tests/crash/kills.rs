@@ -119,7 +119,8 @@ impl Run {
 
     /// What the service was telling Slack when it was killed: the stand-in never got to answer it.
     async fn count_cut_calls(&mut self, world: &World) -> anyhow::Result<()> {
-        let log: Value = client(Duration::from_secs(5))?.get(format!("{}/log", world.standin)).send().await?.json().await?;
+        let log: Value =
+            client(Duration::from_secs(5))?.get(format!("{}/log", world.standin)).send().await?.json().await?;
         let (mut cut, seen) = (0, self.calls_seen);
         for call in log.as_array().into_iter().flatten() {
             let n = call["n"].as_u64().unwrap_or(0);

@@ -114,7 +114,8 @@ impl Oracle {
             let unseen = matches!(stage, "denied" | "expired" | "cancelled");
             return (!unseen).then(|| format!("{id} is {stage} and has no card: an outbox row was lost"));
         }
-        let people: Vec<&str> = view["approved_by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let people: Vec<&str> =
+            view["approved_by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let names_them = |card: &Card| people.iter().all(|person| card.words.contains(person));
         let wrong: Vec<&Card> = all.iter().filter(|card| !card.shows(stage) || !names_them(card)).collect();
         // Of a duplicate that nobody has clicked the service cannot know; a clicked one it must know.

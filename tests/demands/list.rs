@@ -7,7 +7,7 @@ use std::pin::Pin;
 use super::play::{asking, deciding, guarding, living, running, showing, wiring};
 
 /// A check.
-pub type Play = fn() -> Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Play = fn() -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// How a row is met.
 #[derive(Clone, Copy)]

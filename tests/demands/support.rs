@@ -19,7 +19,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign::clock::SystemClock;
+use countersign::clock::{Clock, SystemClock, Timestamp};
 use countersign::http::serve::serve;
 use countersign::playground::{HookAccess, HookCredential, Playground, Settings};
 use reqwest::Client;
@@ -35,6 +35,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// A settled service has nothing to deliver for so long at most; what Slack keeps from being delivered goes on waiting.
 const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+
+/// This moment.
+pub fn now() -> Timestamp {
+    SystemClock.now()
+}
 
 /// The running service, Slack's stand-in, and what they share.
 pub struct TestApp {

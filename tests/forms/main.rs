@@ -116,11 +116,14 @@ fn everything_is_left_once_for_the_pictures() {
     // What is edited looks like what is posted.
     leave("", &plain, &ordinary, &|surface, state| surface != "card, edited" || state == "pending");
     let two = Frame { counts: vec![1, 1], ceremony: Ceremony::Match, ..ordinary };
-    leave(", two groups and a number", &plain, &two, &|surface, _| ["card", "form for approving less"].contains(&surface));
+    leave(", two groups and a number", &plain, &two, &|surface, _| {
+        ["card", "form for approving less"].contains(&surface)
+    });
     let corner = |name: &str| ugly::corners().into_iter().find(|(corner, _)| *corner == name).expect("a corner").1;
     for name in ["hostile, 50 scopes", "many scripts, 10 scopes", "nothing is given", "a reason of 3,000 characters"] {
         let wanted = |surface: &str, state: &str| {
-            state == "pending" && ["card", "form for approving less", "App Home, 1 row", "everything in full"].contains(&surface)
+            state == "pending"
+                && ["card", "form for approving less", "App Home, 1 row", "everything in full"].contains(&surface)
         };
         leave(&format!(", {name}"), &corner(name), &Frame::elaborate(), &wanted);
     }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{app, policy};
 use crate::support::asker::{blocks, option, says};
 use crate::support::asking::{Answer, alice, but, job};
+use crate::support::now;
 use crate::support::world::{AUDIENCE, DESK, LEDGER};
 
 /// A reason must say something: required, and of the shape that the policy wants.
@@ -72,7 +73,9 @@ pub async fn on_behalf_of_another() {
     assert_eq!(app.times("request.approved").await, 0);
     app.approve("U0CAROL", &card).await;
     app.ask(&but(alice("behalf:x"), json!({ "subject": "bob@example.com" }))).await.granted();
-    assert!(app.types("U0ALICE", "ledger-cli plain:x for 1h as bob@example.com because x").await.contains("somebody else"));
+    assert!(
+        app.types("U0ALICE", "ledger-cli plain:x for 1h as bob@example.com because x").await.contains("somebody else")
+    );
 }
 
 /// A start that lies ahead: not usable before, and those who approved are looked at again when it comes.
@@ -81,8 +84,9 @@ pub async fn a_scheduled_start() {
     let form = app.opens_the_form("U0ALICE").await;
     let view = &form["view"];
     let scopes = blocks(view).find(|id| id.starts_with("scopes")).expect("scopes").to_owned();
-    let start = chrono::Utc::now().timestamp() + 5;
-    let mut values = json!({ "time": { "time": "3600" }, "reason": { "reason": "PAY-7" }, "start": { "start": start } });
+    let start = now().timestamp() + 5;
+    let mut values =
+        json!({ "time": { "time": "3600" }, "reason": { "reason": "PAY-7" }, "start": { "start": start } });
     values[&scopes] = json!({ "scopes": [option(view, "plain:x")] });
     values["client"] = json!({ "client": option(view, "ledger-cli") });
     values["resource"] = json!({ "resource": option(view, AUDIENCE) });
@@ -148,7 +152,7 @@ pub async fn idempotent_calls() {
 
 /// Conditions know the hour of any time zone.
 pub async fn time_windows() {
-    let hour: u32 = chrono::Utc::now().format("%H").to_string().parse().expect("an hour");
+    let hour: u32 = now().format("%H").to_string().parse().expect("an hour");
     // Tokyo is nine hours ahead, all year. The second hour is there for a test that runs across the full hour.
     let office = |hour: u32| {
         format!(

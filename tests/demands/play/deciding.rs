@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{app, policy, usual};
+use crate::support::TestApp;
 use crate::support::asking::{alice, but};
+use crate::support::now;
 use crate::support::provider::{Asked, Provider, Signed};
 use crate::support::slack::Card;
 use crate::support::world::{DESK, LEDGER};
-use crate::support::TestApp;
 
 fn moment(text: &Value) -> i64 {
     let text = text.as_str().expect("a time");
@@ -39,15 +40,17 @@ pub async fn step_up() {
     app.ask(&alice("ledger:write")).await.pending();
     let form = app.form("U0BOB").await;
     let link = form["blocks"].as_array().expect("blocks").iter().find_map(|b| b["elements"][0]["url"].as_str());
-    let browser = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("one");
+    let browser =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("one");
     let sent = browser.get(link.expect("a link")).send().await.expect("an answer");
     let header = |name: &str| sent.headers()[name].to_str().expect("ASCII").to_owned();
     let (page, cookie) = (header("location"), header("set-cookie"));
     let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
-    let claims = provider.signs_in(&page, "bob@example.com", chrono::Utc::now().timestamp());
+    let claims = provider.signs_in(&page, "bob@example.com", now().timestamp());
     provider.answers(claims, Signed::Provider);
     let back = app.url(&format!("/step-up/callback?state={}&code=code", Asked::of(&page).get("state")));
-    let page = browser.get(back).header("cookie", &cookie).send().await.expect("an answer").text().await.expect("a page");
+    let page =
+        browser.get(back).header("cookie", &cookie).send().await.expect("an answer").text().await.expect("a page");
     let (_, rest) = page.split_once("name=csrf value=\"").expect("a form");
     let csrf = rest.split('"').next().unwrap_or_default();
     app.ask(&alice("ledger:write")).await.pending();
@@ -91,7 +94,7 @@ pub async fn a_shorter_time() {
     app.click("U0BOB", &app.card(DESK).await, "changes").await;
     app.fill("U0BOB", json!({ "time": "2" })).await;
     let granted = app.ask(&alice("plain:x")).await.granted().clone();
-    let left = moment(&granted["grant_expires_at"]) - chrono::Utc::now().timestamp();
+    let left = moment(&granted["grant_expires_at"]) - now().timestamp();
     assert!((840..=900).contains(&left), "a quarter of an hour instead of one: {left}");
 }
 
@@ -117,7 +120,7 @@ pub async fn clock_from_the_decision() {
     let body = but(alice("plain:x"), json!({ "expires_in": 60 }));
     app.ask(&body).await.pending();
     app.wait(3).await;
-    let decided = chrono::Utc::now().timestamp();
+    let decided = now().timestamp();
     app.approve("U0BOB", &app.card(DESK).await).await;
     let granted = app.ask(&body).await.granted().clone();
     let lasts = moment(&granted["grant_expires_at"]) - decided;
@@ -193,7 +196,9 @@ pub async fn a_denial_with_a_reason() {
     app.submit_reason("U0BOB", "The books are closed.").await;
     assert!(app.card(DESK).await.says.contains("The books are closed."));
     assert!(app.direct("U0ALICE").await.last().expect("a message").contains("The books are closed."));
-    assert!(app.audit().await.iter().any(|e| e["kind"] == "request.denied" && e.to_string().contains("books are closed")));
+    assert!(
+        app.audit().await.iter().any(|e| e["kind"] == "request.denied" && e.to_string().contains("books are closed"))
+    );
     assert_eq!(app.ask(&alice("plain:x")).await.status, 403, "and it cools down");
 }
 
@@ -248,8 +253,10 @@ pub async fn an_emergency() {
     app.ask(&emergency).await.granted();
     let card = app.card(DESK).await;
     assert!(card.says.contains("<@U0DORA>") && card.says.contains("the tills are down"), "{}", card.says);
-    app.until("everybody told", async || (!app.direct("U0BOB").await.is_empty() && !app.direct("U0CAROL").await.is_empty()).then_some(()))
-        .await;
+    app.until("everybody told", async || {
+        (!app.direct("U0BOB").await.is_empty() && !app.direct("U0CAROL").await.is_empty()).then_some(())
+    })
+    .await;
     app.opens_home("U0BOB").await;
     app.presses_at_home("U0BOB", "review_justified").await;
     app.fill("U0BOB", json!({ "note": "They were down indeed." })).await;
@@ -262,7 +269,8 @@ pub async fn reminded_and_escalated() {
     app.group_is("S0LEADS", &["U0BOB"]).await;
     app.ask(&alice("slow:x")).await.pending();
     let card = app.card(DESK).await;
-    let thread = app.until("two reminders", async || Some(app.thread(&card).await).filter(|said| said.len() >= 3)).await;
+    let thread =
+        app.until("two reminders", async || Some(app.thread(&card).await).filter(|said| said.len() >= 3)).await;
     assert!(thread[1].contains("<!subteam^S0LEADS>") && thread[1].contains("because you are asked"), "{thread:?}");
     assert!(thread[2].contains("<@U0CAROL>") && thread[2].contains("Being told is not being asked"), "{thread:?}");
     app.click("U0CAROL", &card, "approve").await;

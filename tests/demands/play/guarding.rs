@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::app;
+use crate::support::TestApp;
 use crate::support::asking::{alice, but};
 use crate::support::world::{DESK, LEDGER};
-use crate::support::TestApp;
 
 /// Presses Approve as somebody who may not: nothing is decided, and the audit says why.
 async fn refused(app: &TestApp, person: &str, forgery: Value, why: &str) {
@@ -69,7 +69,8 @@ pub async fn oneself_in_the_group() {
 
 /// The one who acts for the subject, and the owner of the client, decide nothing either.
 pub async fn interested_parties() {
-    let policy = super::policy().replace("name = \"Ledger\"\n", "name = \"Ledger\"\nowners = [\"carol@example.com\"]\n");
+    let policy =
+        super::policy().replace("name = \"Ledger\"\n", "name = \"Ledger\"\nowners = [\"carol@example.com\"]\n");
     let app = crate::support::stage(&policy).start().await;
     let body = but(alice("ledger:write"), json!({ "actor": ["bob@example.com"] }));
     app.ask(&body).await.pending();
@@ -119,7 +120,8 @@ pub async fn hostile_text_is_inert() {
     let card = app.card(LEDGER).await.message.to_string();
     for live in ["<!channel>", "<!here>", "<https://evil.example|here>", "\u{202e}"] {
         // In rich text a mention is an element of its own; text is never one.
-        let as_markup = |block: &Value| block["type"] == "mrkdwn" && block["text"].as_str().is_some_and(|t| t.contains(live));
+        let as_markup =
+            |block: &Value| block["type"] == "mrkdwn" && block["text"].as_str().is_some_and(|t| t.contains(live));
         let mut found = false;
         walk(&serde_json::from_str(&card).expect("JSON"), &mut |value| found |= as_markup(value));
         assert!(!found, "{live}");
@@ -156,7 +158,8 @@ pub async fn every_outcome_is_audited() {
     app.ask(&alice("ledger:write")).await.pending();
     refused(&app, "U0NORA", json!({}), "not_an_approver").await;
     // Another display name and address are the same person.
-    app.person_becomes("U0BOB", json!({ "name": "mallory", "real_name": "Mallory", "email": "mallory@example.com" })).await;
+    app.person_becomes("U0BOB", json!({ "name": "mallory", "real_name": "Mallory", "email": "mallory@example.com" }))
+        .await;
     app.deny_with("U0BOB", &app.card(LEDGER).await, "Not now.").await;
     let audit = app.audit().await;
     let denied = audit.iter().find(|entry| entry["kind"] == "request.denied").expect("an entry").to_string();

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{app, policy, usual};
+use crate::support::TestApp;
 use crate::support::asking::{Answer, alice, but};
 use crate::support::world::{DESK, LEDGER, SHOP_TOKEN};
-use crate::support::TestApp;
 
 /// Asks, has Bob approve, and collects. Answers what the client got.
 async fn granted(app: &TestApp, body: &Value, channel: &str) -> Value {
@@ -33,7 +33,8 @@ pub async fn warned_extended_and_ended() {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
     assert!(grants.len() >= 2 || !grants.contains(&old.to_string()), "the new one stands beside the old one");
-    app.until("the end on the card", async || app.card_of(DESK, 0).await.head().starts_with("Ended").then_some(())).await;
+    app.until("the end on the card", async || app.card_of(DESK, 0).await.head().starts_with("Ended").then_some(()))
+        .await;
 }
 
 /// When the time is up the card says so, and so does the requester's message; nothing is issued any more.
@@ -42,9 +43,14 @@ pub async fn the_end_is_told() {
     granted(&app, &but(alice("short:x"), json!({ "expires_in": 6 })), DESK).await;
     app.until("the end on the card", async || app.card(DESK).await.head().starts_with("Ended").then_some(())).await;
     assert!(app.card(DESK).await.buttons().is_empty(), "no live button survives");
-    app.until("the end told", async || app.direct("U0ALICE").await.iter().any(|said| said.contains("ended")).then_some(()))
-        .await;
-    assert_eq!(app.ask(&but(alice("short:x"), json!({ "grant_type": "refresh_token" }))).await.text("error"), "invalid_grant");
+    app.until("the end told", async || {
+        app.direct("U0ALICE").await.iter().any(|said| said.contains("ended")).then_some(())
+    })
+    .await;
+    assert_eq!(
+        app.ask(&but(alice("short:x"), json!({ "grant_type": "refresh_token" }))).await.text("error"),
+        "invalid_grant"
+    );
 }
 
 /// Two grants that overlap do not disturb each other.
@@ -123,7 +129,8 @@ pub async fn time_to_decide() {
     let app = usual().start().await;
     let request = app.ask(&alice("plain:x")).await.pending();
     let view = app.stands(&request).await;
-    let at = |name: &str| view[name].as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
+    let at =
+        |name: &str| view[name].as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
     assert_eq!((at("decide_by") - at("opened_at")).num_minutes(), 30);
 }
 

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::{app, policy, usual};
-use crate::support::asking::{Answer, alice, but, job};
-use crate::support::world::{DESK, LEDGER, OPERATOR_KEY};
 use crate::support::TestApp;
+use crate::support::asking::{Answer, alice, but, job};
+use crate::support::now;
+use crate::support::world::{DESK, LEDGER, OPERATOR_KEY};
 
 /// The store is the record and Slack a view: cards of before a crash are edited after it.
 pub async fn cards_survive_a_crash() {

@@ -3,14 +3,16 @@
 use serde_json::json;
 
 use super::{app, policy};
+use crate::support::TestApp;
 use crate::support::asking::{alice, but};
 use crate::support::slack::Card;
 use crate::support::world::{DESK, LEDGER, POLICY};
-use crate::support::TestApp;
 
 async fn direct_cards(app: &TestApp, person: &str) -> Vec<Card> {
     let all = app.messages(person, &format!("D{}", &person[1..])).await;
-    all.into_iter().filter(|card| card.message["metadata"]["event_type"] == "countersign_request" && card.head() != "").collect()
+    all.into_iter()
+        .filter(|card| card.message["metadata"]["event_type"] == "countersign_request" && card.head() != "")
+        .collect()
 }
 
 /// One card in one channel; nobody is written to, unless the policy says so.
@@ -92,7 +94,16 @@ pub async fn the_card_says_who_decided() {
     app.fill("U0BOB", json!({ "scopes": ["0"], "note": "Only the ledger." })).await;
     let after = app.card(LEDGER).await;
     assert_eq!((&before.channel, &before.ts), (&after.channel, &after.ts), "edited in place");
-    for said in ["Approved by <@U0BOB>", "<!date^", "took out", "plain:x", "Only the ledger.", "ledger-cli", "PAY-7", "alice@example.com"] {
+    for said in [
+        "Approved by <@U0BOB>",
+        "<!date^",
+        "took out",
+        "plain:x",
+        "Only the ledger.",
+        "ledger-cli",
+        "PAY-7",
+        "alice@example.com",
+    ] {
         assert!(after.says.contains(said), "`{said}` is missing: {}", after.says);
     }
 }
@@ -166,7 +177,11 @@ pub async fn what_is_unusual() {
     app.ask(&alice("plain:a")).await.granted();
     app.ask(&but(alice("plain:a plain:b"), json!({ "expires_in": 3_600 }))).await.pending();
     let wider = app.card_of(DESK, 1).await;
-    assert!(wider.says.contains("First time for plain:b") && wider.says.contains("1 hour instead of"), "{}", wider.says);
+    assert!(
+        wider.says.contains("First time for plain:b") && wider.says.contains("1 hour instead of"),
+        "{}",
+        wider.says
+    );
 }
 
 /// App Home: what waits for me, what I wait for, what I have.
@@ -175,12 +190,20 @@ pub async fn app_home() {
     app.opens_home("U0BOB").await;
     app.opens_home("U0ALICE").await;
     app.ask(&alice("plain:x")).await.pending();
-    app.until("Bob's Home", async || app.home("U0BOB").await.to_string().contains("Waiting for you* (1)").then_some(())).await;
-    app.until("Alice's Home", async || app.home("U0ALICE").await.to_string().contains("Waiting for others* (1)").then_some(()))
-        .await;
+    app.until("Bob's Home", async || {
+        app.home("U0BOB").await.to_string().contains("Waiting for you* (1)").then_some(())
+    })
+    .await;
+    app.until("Alice's Home", async || {
+        app.home("U0ALICE").await.to_string().contains("Waiting for others* (1)").then_some(())
+    })
+    .await;
     app.presses_at_home("U0BOB", "approve").await;
     app.ask(&alice("plain:x")).await.granted();
-    app.until("what she has", async || app.home("U0ALICE").await.to_string().contains("Active grants* (1)").then_some(())).await;
+    app.until("what she has", async || {
+        app.home("U0ALICE").await.to_string().contains("Active grants* (1)").then_some(())
+    })
+    .await;
 }
 
 /// The policy names the approvers: groups or people; whoever asks names nobody.
