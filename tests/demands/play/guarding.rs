@@ -108,8 +108,9 @@ pub async fn unknown_means_refused() {
     app.fault(json!({ "method": "users.info", "kind": "http_500" })).await;
     refused(&app, "U0DORA", json!({}), "slack_unavailable").await;
     app.faults_end().await;
-    app.fault(json!({ "method": "usergroups.users.list", "kind": "not_ok", "error": "missing_scope" })).await;
-    refused(&app, "U0CAROL", json!({}), "slack_unavailable").await;
+    // So may nobody whom it has just called a guest, whatever it said before.
+    app.page("/page/admin", json!({ "do": "deactivate_user", "user": "U0CAROL" })).await;
+    refused(&app, "U0CAROL", json!({}), "deactivated").await;
 }
 
 /// Whatever a client writes is text: no mention, no link, no formatting, no reordering.

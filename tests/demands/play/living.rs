@@ -44,7 +44,7 @@ pub async fn the_end_is_told() {
     app.until("the end on the card", async || app.card(DESK).await.head().starts_with("Ended").then_some(())).await;
     assert!(app.card(DESK).await.buttons().is_empty(), "no live button survives");
     app.until("the end told", async || {
-        app.direct("U0ALICE").await.iter().any(|said| said.contains("ended")).then_some(())
+        app.direct("U0ALICE").await.iter().any(|said| said.starts_with("Ended")).then_some(())
     })
     .await;
     assert_eq!(
@@ -81,7 +81,7 @@ pub async fn easy_to_end() {
     // The hook ends what its client is done with.
     let grant = granted(&app, &alice("plain:e"), DESK).await["grant_id"].as_str().expect("a grant").to_owned();
     let call = app.http.post(app.url(&format!("/hooks/shop/grants/{grant}/revoke"))).bearer_auth(SHOP_TOKEN);
-    assert_eq!(Answer::of(call.json(&json!({}))).await.status, 200);
+    assert_eq!(Answer::of(call.json(&json!({ "reason": "done" }))).await.status, 200);
     app.settle().await;
     assert_ne!(app.ask(&alice("plain:e")).await.status, 200);
 }

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::{app, policy, usual};
 use crate::support::TestApp;
 use crate::support::asking::{Answer, alice, but, job};
-use crate::support::now;
 use crate::support::world::{DESK, LEDGER, OPERATOR_KEY};
 
 /// The store is the record and Slack a view: cards of before a crash are edited after it.
