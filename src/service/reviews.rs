@@ -81,7 +81,7 @@ impl Service {
                         Ok(()) => return Ok(None),
                         Err(error) => {
                             tracing::warn!(error = error.code(), "a form could not be opened");
-                            Why::SlackDown
+                            Why::NoForm
                         }
                     }
                 }

@@ -131,7 +131,7 @@ impl Service {
             return refuse(checked.request, Why::Refused(refusal));
         }
         let link = random_text();
-        let Checked { place, request, button, message, voter } = checked;
+        let Checked { place, request, button, message, voter, .. } = checked;
         let session = Session {
             user: voter.slack,
             who: voter.principal,
@@ -300,7 +300,7 @@ impl Service {
         };
         match self.voter(&session.user, &request, now).await {
             Ok(voter) if voter.principal == session.who => {
-                Ok(Ok(Checked { place, request, button, message: session.message.clone(), voter }))
+                Ok(Ok(Checked { place, request, button, message: session.message.clone(), voter, once: None }))
             }
             // The directory says somebody else now than when the link was given.
             Ok(_) => Ok(Err((Some(Box::new(request)), Why::Unmapped))),

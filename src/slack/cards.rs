@@ -149,6 +149,7 @@ pub fn requester_message(facts: &CardFacts<'_>) -> Message {
     let mut blocks = vec![("lead", section(&words)), ("scopes", parts.scopes(stage.scopes_title(), scopes))];
     blocks.extend(ending::reason(facts, stage, &mut parts).map(|reason| ("why", reason)));
     blocks.extend(parts.narrowed().map(|block| ("less", block)));
+    blocks.extend(parts.notes().map(|block| ("notes", block)));
     blocks.push(("foot", context(&format!("Request {}", code(facts.request.id.as_str())))));
     let text = format!("{}: {title} (request {})", stage.headline(), code(facts.request.id.as_str()));
     message(text, named(blocks, facts.request.shown_version), facts, stage)

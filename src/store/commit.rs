@@ -1,6 +1,7 @@
 //! The one write path of decisions.
 
 use super::cooldowns::{self, CooldownKey};
+use super::interactions::Once;
 use super::outbox::{self, Delivery};
 use super::script::Script;
 use super::{HookCall, Store, StoreError, audit, reviews, rows};
@@ -43,6 +44,8 @@ pub struct Commit {
     pub call: Option<HookCall>,
     /// The clicked button, and the one message that it counts on from now on.
     pub bind: Option<(String, MessageRef)>,
+    /// The click or form that caused it, which must not have counted before.
+    pub once: Option<Once>,
     /// The outbox row that this finishes, by number and lease.
     pub finish: Option<(i64, String)>,
     /// The outbox row that is given up: number, lease, error.
@@ -120,7 +123,7 @@ impl Store {
         .await
     }
 
-    /// Forgets call identifiers that are older than `before`: nobody retries for that long.
+    /// Forgets identifiers of calls, clicks and forms that are older than `before`: nobody repeats one for that long.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -129,6 +132,7 @@ impl Store {
         self.write(move |w| {
             Box::pin(async move {
                 sqlx::query("DELETE FROM hook_calls WHERE at < $1").bind(at).execute(&mut w.conn).await?;
+                sqlx::query("DELETE FROM interactions WHERE at < $1").bind(at).execute(&mut w.conn).await?;
                 Ok(())
             })
         })
@@ -207,6 +211,9 @@ fn write_states(script: &mut Script, commit: &Commit, now: Timestamp) -> Result<
 }
 
 fn write_marks(script: &mut Script, commit: &Commit, now: Timestamp) {
+    if let Some(once) = &commit.once {
+        once.write(script, now);
+    }
     if let Some((hash, message)) = &commit.bind {
         bind_button(script, hash, message);
     }

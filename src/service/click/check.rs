@@ -39,7 +39,10 @@ impl Service {
         let there = there.filter(|m| button.ts.as_ref().is_none_or(|ts| *ts == m.ts)).cloned();
         let Some(message) = there else { return Ok(Err((Some(Box::new(request)), Why::OtherMessage))) };
         match self.voter(&user.id, &request, now).await {
-            Ok(voter) => Ok(Ok(Checked { place: Arc::clone(&from.place), request, button, message, voter })),
+            Ok(voter) => {
+                let place = Arc::clone(&from.place);
+                Ok(Ok(Checked { place, request, button, message, voter, once: None }))
+            }
             Err(why) => Ok(Err((Some(Box::new(request)), why))),
         }
     }

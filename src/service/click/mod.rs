@@ -24,7 +24,7 @@ use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
 use crate::slack::{access_form, approving, cards, forms, home, requester, reviews, talking};
-use crate::store::Button;
+use crate::store::{Button, Once};
 
 pub(super) use refusal::{Clicked, Refusals, Why};
 
@@ -49,6 +49,8 @@ pub(super) struct Checked {
     pub(super) button: Button,
     pub(super) message: MessageRef,
     pub(super) voter: Voter,
+    /// What caused it, where Slack names it.
+    pub(super) once: Option<Once>,
 }
 
 /// The approver sets that somebody is in, the user groups through which, and when the oldest part was learnt.
@@ -101,9 +103,14 @@ impl Service {
             // The browser opened a link; that Slack tells us of it changes nothing.
             return Ok(None);
         }
+        let once = press.trigger_id.as_deref().map(Once::of);
+        if self.has_counted(once.as_ref()).await? {
+            return Ok(None);
+        }
         let (action, value) = pressed_what(press);
         let outcome = match self.check(from, value, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
+                let checked = Checked { once, ..checked };
                 let stray = self.stray(&checked, now).await?;
                 let acted = match action {
                     cards::APPROVE => Box::pin(self.approve(checked, press, now)).await?,
@@ -150,13 +157,17 @@ impl Service {
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&form.callback_id.as_str()) {
             return Box::pin(self.review_submitted(from, form, now)).await;
         }
+        let once = form.trigger_id.as_deref().map(Once::of);
+        if self.has_counted(once.as_ref()).await? {
+            return Ok(FormAnswer::Close);
+        }
         let carried = serde_json::from_str::<Carried>(&form.private_metadata).ok();
         let message = carried.as_ref().and_then(|carried| {
             Some(MessageRef { channel: SlackChannelId::parse(carried.c.clone()).ok()?, ts: carried.t.clone() })
         });
         let value = carried.map(|carried| carried.v).unwrap_or_default();
         let outcome = match self.check(from, &value, message.as_ref(), 1, now).await? {
-            Ok(checked) => Box::pin(self.form_sent(checked, form, now)).await?,
+            Ok(checked) => Box::pin(self.form_sent(Checked { once, ..checked }, form, now)).await?,
             Err(refused) => Err(refused),
         };
         let Err((request, why)) = outcome else { return Ok(FormAnswer::Close) };
@@ -184,6 +195,14 @@ impl Service {
                 Box::pin(self.hand_over(checked, form.value(talking::TO, talking::TO), now)).await
             }
             _ => malformed(checked, "unknown form"),
+        }
+    }
+
+    /// Whether this very click or form has counted: then it came once more, and there is nothing left to do.
+    pub(super) async fn has_counted(&self, once: Option<&Once>) -> Result<bool, Error> {
+        match once {
+            Some(once) => Ok(self.0.store.has_counted(once).await?),
+            None => Ok(false),
         }
     }
 

@@ -35,6 +35,8 @@ pub(in crate::service) enum Why {
     Elsewhere,
     Malformed(&'static str),
     SlackDown,
+    /// Slack did not open the form in time.
+    NoForm,
     NotEnforced,
     MayNotRevoke,
     GrantOver,
@@ -67,6 +69,7 @@ impl Why {
             Self::Elsewhere => "of_another_workspace",
             Self::Malformed(_) => "malformed",
             Self::SlackDown => "slack_unavailable",
+            Self::NoForm => "form_not_opened",
             Self::NotEnforced => "ceremony_not_enforced",
             Self::MayNotRevoke => "may_not_revoke",
             Self::GrantOver => "grant_over",
@@ -218,6 +221,9 @@ impl Service {
             Why::Malformed(_) => "That could not be understood.".to_owned(),
             Why::SlackDown => {
                 "Slack could not be asked just now whether you may decide. Try again in a moment.".to_owned()
+            }
+            Why::NoForm => {
+                "The form could not be opened: Slack allows three seconds for it. Press the button again.".to_owned()
             }
             Why::NotEnforced => "This request needs a ceremony that this version does not offer.".to_owned(),
             Why::MayNotRevoke => format!("You can't revoke this grant: an approver or the requester can.{can}"),

@@ -57,7 +57,7 @@ impl Service {
     }
 
     async fn happens(&self, checked: Checked, event: Event, now: Timestamp) -> Result<Acted, Error> {
-        let Checked { mut request, button, message, .. } = checked;
+        let Checked { mut request, button, message, once, .. } = checked;
         let refused = |request: AccessRequest, why| Ok(Err((Some(Box::new(request)), why)));
         for _ in 0..CONFLICTS_MAX {
             let step = match request.apply(event.clone(), now) {
@@ -69,11 +69,13 @@ impl Service {
             commit.taken_back = gone.map(|one| one.place);
             commit.bind = Some((button.hash.clone(), message.clone()));
             commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
+            commit.once.clone_from(&once);
             match self.0.store.commit(commit, now).await? {
                 Outcome::Done => {
                     self.tell(Some(&request.id));
                     return Ok(Ok(()));
                 }
+                Outcome::Conflict if self.has_counted(once.as_ref()).await? => return Ok(Ok(())),
                 Outcome::Conflict => match self.0.store.request(&request.id).await? {
                     Some(again) if again.version != request.version => request = again,
                     Some(same) => return refused(same, Why::OtherMessage),
