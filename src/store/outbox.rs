@@ -23,6 +23,28 @@ pub enum Delivery {
         /// The channel.
         channel: String,
     },
+    /// Post the card of an access request to one person, because the policy tells each.
+    PostDirectCard {
+        /// The conversation with that person.
+        channel: String,
+        /// The person.
+        user: SlackUserId,
+    },
+    /// Post the card of an access request to somebody who opened it from a digest.
+    OpenCard {
+        /// Whoever opened it.
+        user: SlackUserId,
+    },
+    /// Post a digest. The row's identifier is the digest's, as with the next.
+    PostDigest {
+        /// The channel.
+        channel: String,
+    },
+    /// Edit the cards of a digest.
+    RefreshDigest {
+        /// The channel.
+        channel: String,
+    },
     /// Find everybody who gets a card of their own, and have one posted to each.
     FindPeople,
     /// Edit the cards of an access request in a channel.
@@ -145,6 +167,9 @@ impl Delivery {
     fn lane<'a>(&'a self, request: &'a RequestId) -> &'a str {
         match self {
             Self::PostCard { channel }
+            | Self::PostDirectCard { channel, .. }
+            | Self::PostDigest { channel }
+            | Self::RefreshDigest { channel }
             | Self::RefreshCards { channel }
             | Self::Remind { channel, .. }
             | Self::NoteInThread { channel, .. }
@@ -158,20 +183,24 @@ impl Delivery {
             }
             Self::TellApprover { to, .. } => to.as_str(),
             Self::RefreshHomes => "homes",
-            Self::PublishHome { user } => user.as_str(),
+            Self::PublishHome { user } | Self::OpenCard { user } => user.as_str(),
         }
     }
 
     /// What kind of call it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::PostCard { .. } | Self::ReviewCard { .. } => Class::Post,
-            Self::RefreshCards { .. } | Self::RefreshReview { .. } => Class::Edit,
+            Self::PostCard { .. }
+            | Self::PostDirectCard { .. }
+            | Self::PostDigest { .. }
+            | Self::ReviewCard { .. } => Class::Post,
+            Self::RefreshCards { .. } | Self::RefreshDigest { .. } | Self::RefreshReview { .. } => Class::Edit,
             Self::Remind { .. } | Self::ReviewNote { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => {
                 Class::Note
             }
             Self::TellRequester
             | Self::FindPeople
+            | Self::OpenCard { .. }
             | Self::PassOn { .. }
             | Self::TellApprover { .. }
             | Self::RefreshHomes
@@ -181,15 +210,18 @@ impl Delivery {
         }
     }
 
-    /// Whether it is about the review of a broken glass, and not about an access request.
-    pub fn is_about_a_review(&self) -> bool {
+    /// What the row's identifier names.
+    pub fn about(&self) -> About {
         match self {
             Self::ReviewCard { .. }
             | Self::RefreshReview { .. }
             | Self::ReviewNote { .. }
             | Self::TellReviewers { .. }
-            | Self::TellReviewer { .. } => true,
+            | Self::TellReviewer { .. } => About::Review,
+            Self::PostDigest { .. } | Self::RefreshDigest { .. } => About::Digest,
             Self::PostCard { .. }
+            | Self::PostDirectCard { .. }
+            | Self::OpenCard { .. }
             | Self::RefreshCards { .. }
             | Self::TellRequester
             | Self::FindPeople
@@ -199,9 +231,20 @@ impl Delivery {
             | Self::PublishHome { .. }
             | Self::Remind { .. }
             | Self::NoteInThread { .. }
-            | Self::TellThread { .. } => false,
+            | Self::TellThread { .. } => About::Request,
         }
     }
+}
+
+/// What a delivery is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// An access request.
+    Request,
+    /// The review of a broken glass.
+    Review,
+    /// A digest of access requests.
+    Digest,
 }
 
 /// A row that a worker holds.
@@ -405,7 +448,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn requests_in(&self, channel: &SlackChannelId, now: Timestamp) -> Result<Vec<RequestId>, StoreError> {
-        let found = sqlx::query("SELECT DISTINCT request_id FROM cards WHERE channel = $1")
+        let found = sqlx::query(
+            "SELECT request_id FROM cards WHERE channel = $1
+             UNION SELECT r.request_id FROM digests AS d JOIN digest_requests AS r ON r.digest_id = d.id WHERE d.channel = $1",
+        )
             .bind(channel.as_str())
             .fetch_all(self.readers())
             .await?;
@@ -422,11 +468,13 @@ impl Store {
         let (old, new) = (old.to_string(), new.to_string());
         self.write(move |w| {
             Box::pin(async move {
-                sqlx::query("UPDATE OR IGNORE cards SET channel = $1 WHERE channel = $2")
-                    .bind(new)
-                    .bind(old)
-                    .execute(&mut w.conn)
-                    .await?;
+                for moved in [
+                    "UPDATE OR IGNORE cards SET channel = $1 WHERE channel = $2",
+                    "UPDATE OR IGNORE digest_cards SET channel = $1 WHERE channel = $2",
+                    "UPDATE digests SET channel = $1 WHERE channel = $2",
+                ] {
+                    sqlx::query(moved).bind(&new).bind(&old).execute(&mut w.conn).await?;
+                }
                 Ok(())
             })
         })

@@ -234,7 +234,7 @@ pub(super) fn carried(press: &Press, checked: &Checked) -> String {
 }
 
 /// Whoever may decide now, a decider, or the requester.
-fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
+pub(super) fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
     let subject = &request.asked.subject;
     let names = [Some(subject.id.as_str()), subject.email.as_deref()];
     let is_subject = names.into_iter().flatten().any(|name| Principal::new(name) == voter.principal);

@@ -8,6 +8,7 @@ mod act;
 mod again;
 mod check;
 mod fill;
+mod open;
 mod refusal;
 mod turn;
 
@@ -21,9 +22,10 @@ use crate::domain::access_request::{AccessRequest, MessageRef, Turn};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
-use crate::slack::{access_form, approving, cards, forms, home, requester, reviews, talking};
+use crate::slack::{access_form, approving, cards, digest, forms, home, requester, reviews, talking};
 use crate::store::Button;
 
+use check::Sought;
 pub(super) use refusal::{Refusals, Why};
 
 /// What a form's sender sees.
@@ -97,8 +99,11 @@ impl Service {
             // The browser opened a link; that Slack tells us of it changes nothing.
             return Ok(None);
         }
+        if press.action == digest::OPEN {
+            return Box::pin(self.opened_from_digest(press, now)).await;
+        }
         let (action, value) = pressed_what(press);
-        let outcome = match self.check(&press.origin, value, press.message.as_ref(), press.actions, now).await? {
+        let outcome = match self.check(&press.origin, Sought::Card(value), press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
                 let stray = self.stray(&checked, now).await?;
                 let acted = match action {
@@ -151,7 +156,7 @@ impl Service {
             Some(MessageRef { channel: SlackChannelId::parse(carried.c.clone()).ok()?, ts: carried.t.clone() })
         });
         let value = carried.map(|carried| carried.v).unwrap_or_default();
-        let outcome = match self.check(&form.origin, &value, message.as_ref(), 1, now).await? {
+        let outcome = match self.check(&form.origin, Sought::Card(&value), message.as_ref(), 1, now).await? {
             Ok(checked) => Box::pin(self.form_sent(checked, form, now)).await?,
             Err(refused) => Err(refused),
         };

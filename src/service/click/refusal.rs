@@ -14,7 +14,7 @@ use crate::domain::policy::Stricter;
 use crate::domain::review::ReviewRefusal;
 use crate::service::{Error, Service};
 use crate::slack::click::{Foreign, Origin};
-use crate::slack::{cards, text};
+use crate::slack::{Message, cards, text};
 use crate::store::Commit;
 
 /// How many refusals of one person are written down within a minute; further ones are only counted.
@@ -126,15 +126,20 @@ impl Service {
         now: Timestamp,
     ) -> Result<(), Error> {
         self.write_down(origin, request, why, now).await?;
+        self.whisper(origin, channel, cards::refusal(&self.words(why, request)));
+        Ok(())
+    }
+
+    /// Tells whoever did something what became of it, where only they see it. It is nothing that must not be lost.
+    pub(super) fn whisper(&self, origin: &Origin, channel: Option<&SlackChannelId>, message: Message) {
         if let (Some(channel), Some(user)) = (channel.cloned(), origin.user.as_ref().map(|user| user.id.clone())) {
-            let (slack, message) = (self.0.slack.clone(), cards::refusal(&self.words(why, request)));
+            let slack = self.0.slack.clone();
             tokio::spawn(async move {
                 if let Err(error) = slack.whisper(&channel, &user, &message).await {
-                    tracing::warn!(error = error.code(), "a refusal could not be whispered");
+                    tracing::warn!(error = error.code(), "an answer to a click could not be whispered");
                 }
             });
         }
-        Ok(())
     }
 
     pub(in crate::service) async fn write_down(
