@@ -69,7 +69,8 @@ impl Service {
             return self.deliver_review(&row, now).await;
         }
         let Some(request) = self.0.store.request(&row.request_id).await? else {
-            return self.finish(&row, Commit::default(), now).await;
+            // Homes are drawn for either, and nothing else is written for what is no access request.
+            return self.deliver_review(&row, now).await;
         };
         let place = self.home(&request);
         if let Some(until) = place.paused_until(now) {

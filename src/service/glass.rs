@@ -52,6 +52,7 @@ impl Service {
         let deliveries = vec![
             (review.id.clone(), Delivery::ReviewCard { channel }),
             (review.id.clone(), Delivery::TellReviewers { number: 0 }),
+            (review.id.clone(), Delivery::RefreshHomes),
         ];
         tracing::warn!(review.id = %review.id, grant.id = %grant.id, "somebody broke the glass");
         metrics::counter!("countersign_glass_broken_total").increment(1);

@@ -21,6 +21,7 @@ mod home;
 mod in_part;
 mod inbound;
 mod listen;
+mod lost;
 mod meant;
 mod notify;
 mod observe;

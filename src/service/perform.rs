@@ -1,14 +1,9 @@
 //! What each delivery does. Cards are drawn from the store at the moment they are sent, so a late or repeated
 //! delivery shows the truth.
-//!
-//! Slack offers no idempotent post. Each post carries the key of its row in its metadata: where an answer never
-//! came, the message is looked for by that key and adopted; where we may not look, it is posted again, and both work.
-
-use serde_json::json;
 
 use super::deliver::random_text;
 use super::workspaces::Place;
-use super::{Error, Service};
+use super::{Error, Service, lost};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, Status};
 use crate::domain::grant::Grant;
@@ -75,8 +70,7 @@ impl Service {
                 let channels = self.channels(request);
                 let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels);
                 let message = self.with_facts(request, task.grant, "", draw);
-                or_leave!(task.turn(to.as_str()));
-                or_leave!(task.post_plainer(to.as_str(), &message, None).await.map_err(Delivered::Failed));
+                or_leave!(task.tell_once(to, &message).await);
                 Ok(Delivered::Done(Box::default()))
             }
             Delivery::Remind { channel, number } => match self.reminder(request, *number, now) {
@@ -211,11 +205,26 @@ impl Service {
                 Err(error) => return Ok(Delivered::Failed(error)),
             }
         }
-        or_leave!(task.turn(user.as_str()));
         self.0.store.mint_controls(&told.controls, task.now).await?;
-        let posted = task.post_plainer(user.as_str(), &told.message, None).await;
-        let message = or_leave!(posted.map_err(Delivered::Failed));
-        let notice = Notice { request: task.request.id.clone(), message, stage: told.stage.to_owned() };
+        let (message, stage) = match or_leave!(lost::find_direct(task.row, task.place, &user).await) {
+            // What it offers and says is of that moment: it is drawn anew, like any other.
+            Some(message) => {
+                or_leave!(task.turn(message.channel.as_str()));
+                match task.place.workspace.slack.update(&message, &task.keyed(told.message)).await {
+                    Ok(()) => {}
+                    // They have read and deleted it.
+                    Err(error) if error.fault() == Some(Fault::Message) => {}
+                    Err(error) => return Ok(Delivered::Failed(error)),
+                }
+                (message, told.stage)
+            }
+            None => {
+                or_leave!(task.turn(user.as_str()));
+                let posted = task.post_plainer(user.as_str(), &task.keyed(told.message), None).await;
+                (or_leave!(posted.map_err(Delivered::Failed)), told.stage)
+            }
+        };
+        let notice = Notice { request: task.request.id.clone(), message, stage: stage.to_owned() };
         self.0.store.noticed(&notice, task.now).await?;
         Ok(Delivered::Done(Box::default()))
     }
@@ -224,8 +233,7 @@ impl Service {
     async fn to_requester(&self, task: &Task<'_>, message: &Message) -> Result<Delivered, Error> {
         let user = or_leave!(self.requester_of(task).await.map_err(Delivered::Failed));
         let Some(user) = user else { return Ok(Delivered::Unneeded) };
-        or_leave!(task.turn(user.as_str()));
-        or_leave!(task.post_plainer(user.as_str(), message, None).await.map_err(Delivered::Failed));
+        or_leave!(task.tell_once(&user, message).await);
         Ok(Delivered::Done(Box::default()))
     }
 
@@ -278,37 +286,23 @@ impl Service {
 }
 
 impl Task<'_> {
-    /// What a message of this delivery is found by. Every app of the channel can read it, so it is nothing but names.
-    fn key(&self) -> String {
-        format!("{}.{}", self.request.id, self.row.id)
-    }
-
-    fn keyed(&self, mut message: Message) -> Message {
-        let key = self.key();
-        match &mut message.metadata {
-            Some(metadata) => metadata["event_payload"]["key"] = json!(key),
-            None => {
-                let payload = json!({ "request_id": self.request.id.as_str(), "key": key });
-                message.metadata = Some(json!({ "event_type": "countersign_note", "event_payload": payload }));
-            }
-        }
-        message
+    fn keyed(&self, message: Message) -> Message {
+        lost::keyed(self.row, message)
     }
 
     /// The message of an earlier attempt whose answer never came, where there is one and we may look.
     async fn find(&self, channel: &str, thread: Option<&str>) -> Result<Option<MessageRef>, Delivered> {
-        let again = self.row.unsure || (thread.is_some() && self.row.attempts > 0);
-        let Some(channel) = SlackChannelId::parse(channel).ok().filter(|_| again) else { return Ok(None) };
-        let (slack, app) = (&self.place.workspace.slack, &self.place.workspace.app_id);
-        match slack.find_posted(&channel, thread, &self.key(), app, self.row.created_at).await {
-            Ok(found) => Ok(found),
-            // Without the scope nobody can look; the worst is a second message that works as well.
-            Err(SlackError::Permanent(code)) => {
-                tracing::debug!(error = code, "a message whose answer was lost cannot be looked for");
-                Ok(None)
-            }
-            Err(error) => Err(Delivered::Failed(error)),
+        lost::find(self.row, self.place, channel, thread).await
+    }
+
+    /// A direct message, unless an earlier attempt has sent it and only the answer was lost.
+    async fn tell_once(&self, user: &SlackUserId, message: &Message) -> Result<(), Delivered> {
+        if lost::find_direct(self.row, self.place, user).await?.is_some() {
+            return Ok(());
         }
+        self.turn(user.as_str())?;
+        self.post_plainer(user.as_str(), &self.keyed(message.clone()), None).await.map_err(Delivered::Failed)?;
+        Ok(())
     }
 
     /// Whether nobody of another company reads there.

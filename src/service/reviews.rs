@@ -62,8 +62,9 @@ impl Service {
         self.0.settings.channel.to_string()
     }
 
-    /// A button of a review card was pressed: its form opens, for whoever may answer.
-    pub(super) async fn review_pressed(&self, press: &Press, now: Timestamp) -> Result<(), Error> {
+    /// A button of a review card was pressed: its form opens, for whoever may answer. Answers with the words of a
+    /// refusal.
+    pub(super) async fn review_pressed(&self, press: &Press, now: Timestamp) -> Result<Option<String>, Error> {
         let verdict = if press.action == reviews::JUSTIFIED { Verdict::Justified } else { Verdict::NotJustified };
         let checked =
             self.check_review(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await?;
@@ -75,7 +76,7 @@ impl Service {
                     let carried = Carried { v: press.value.clone(), c: message.channel.to_string(), t: message.ts };
                     let form = reviews::form(&json!(carried).to_string(), &review, verdict);
                     match self.0.slack.open_view(trigger, &form).await {
-                        Ok(()) => return Ok(()),
+                        Ok(()) => return Ok(None),
                         Err(error) => {
                             tracing::warn!(error = error.code(), "a form could not be opened");
                             Why::SlackDown
@@ -85,7 +86,8 @@ impl Service {
             },
             Err(why) => why,
         };
-        self.refused(&press.origin, press.channel.as_ref(), None, &why, now).await
+        self.refused(&press.origin, press.channel.as_ref(), None, &why, now).await?;
+        Ok(Some(self.words(&why, None)))
     }
 
     /// The form of a review was sent.
@@ -167,7 +169,7 @@ impl Service {
                 grant: revoked.map(|revoked| Change::Replace(revoked.next)),
                 cooldowns: step.cooldowns,
                 audit,
-                deliveries: vec![self.refreshed_review(&review.id)],
+                deliveries: vec![self.refreshed_review(&review.id), (review.id.clone(), Delivery::RefreshHomes)],
                 bind_review: Some((button.hash.clone(), message.clone())),
                 ..Commit::default()
             };
@@ -182,7 +184,7 @@ impl Service {
     }
 
     /// The card of a review is drawn anew.
-    fn refreshed_review(&self, id: &RequestId) -> (RequestId, Delivery) {
+    pub(super) fn refreshed_review(&self, id: &RequestId) -> (RequestId, Delivery) {
         (id.clone(), Delivery::RefreshReview { channel: self.review_channel() })
     }
 
@@ -191,8 +193,8 @@ impl Service {
         if grant.source != Source::BreakGlass {
             return Ok(Vec::new());
         }
-        let review = self.0.store.review_of(&grant.id).await?;
-        Ok(review.map(|review| self.refreshed_review(&review.id)).into_iter().collect())
+        let Some(review) = self.0.store.review_of(&grant.id).await? else { return Ok(Vec::new()) };
+        Ok(vec![self.refreshed_review(&review.id), (review.id, Delivery::RefreshHomes)])
     }
 
     /// Tells everybody of what is overdue. Answers with how many reviews that were.
@@ -207,6 +209,7 @@ impl Service {
                 deliveries: vec![
                     self.refreshed_review(&id),
                     (id.clone(), Delivery::ReviewNote { channel }),
+                    (id.clone(), Delivery::RefreshHomes),
                     (id, Delivery::TellReviewers { number }),
                 ],
                 ..Commit::default()

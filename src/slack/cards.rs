@@ -273,15 +273,19 @@ pub(super) fn cut_words(words: &str, most: usize) -> String {
 
 /// Approving less, where this server can be told; offering less, where it cannot.
 fn changes(facts: &CardFacts<'_>) -> Option<serde_json::Value> {
+    let label = format!("Approve less of request {}", facts.request.id);
+    changes_words(facts).map(|text| button(CHANGES, text, facts.button, &label, Style::Default))
+}
+
+/// What stands on that button; none where nothing less can be granted or offered.
+pub fn changes_words(facts: &CardFacts<'_>) -> Option<&'static str> {
     let request = facts.request;
     let possible = approving::can_change(request, approving::alternatives(facts).len());
     if !possible || request.question.ceremony == Ceremony::StepUp {
         return None;
     }
     let can_be_told = request.server.narrow_scope || request.server.set_lifetime;
-    let text = if can_be_told { "Approve with changes…" } else { "Offer less…" };
-    let label = format!("Approve less of request {}", request.id);
-    Some(button(CHANGES, text, facts.button, &label, Style::Default))
+    Some(if can_be_told { "Approve with changes…" } else { "Offer less…" })
 }
 
 /// The menu with what decides nothing, so that the card stays calm.

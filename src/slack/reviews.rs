@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use super::Message;
 use super::blocks::{Style, actions, bold, button, context, header, line, named, plain, quote, rich, run, section};
 use super::cards::cut_words;
+use super::home;
 use super::parts::actor_words;
 use super::text::{clean, clean_lines, code, cut, date, inert, mention};
 use crate::clock::Timestamp;
 use crate::domain::grant::{Grant, State as GrantState};
 use crate::domain::review::{Review, ReviewState, Verdict};
+use crate::domain::scope::Scope;
 
 /// The `action_id` of the button that says that it was justified.
 pub const JUSTIFIED: &str = "review_justified";
@@ -124,6 +126,15 @@ fn lead(facts: &ReviewFacts<'_>) -> String {
         mention(review.who()),
         date(review.opened_at)
     )
+}
+
+/// The review in one row of App Home, mrkdwn of ours.
+pub fn line_words(facts: &ReviewFacts<'_>) -> String {
+    let review = facts.review;
+    let due = if review.is_overdue(facts.now) { "*Overdue* since" } else { "To be reviewed by" };
+    let scopes: Vec<&str> = review.scopes.iter().map(Scope::as_str).collect();
+    let scopes = home::scopes(scopes.into_iter());
+    format!("{due} {}: {} It granted {scopes} (review {})", date(review.review_by), lead(facts), code(review.id.as_str()))
 }
 
 /// The form behind a button of the card.

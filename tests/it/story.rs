@@ -2,6 +2,7 @@
 
 mod asking;
 mod asking_again;
+mod asking_ahead;
 mod breaking_glass;
 mod cooling_down;
 mod deciding;

@@ -93,7 +93,7 @@ impl Service {
     pub(super) async fn pressed_on_card(&self, press: &Press) -> Result<Option<String>, Error> {
         let now = self.now();
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&press.action.as_str()) {
-            return Box::pin(self.review_pressed(press, now)).await.map(|()| None);
+            return Box::pin(self.review_pressed(press, now)).await;
         }
         if press.action == forms::STEP_UP {
             // The browser opened a link; that Slack tells us of it changes nothing.

@@ -85,7 +85,7 @@ impl TestApp {
         serde_json::from_str(&response.text().await.expect("a body")).unwrap_or(Value::Null)
     }
 
-    async fn page_get(&self, path: &str) -> Value {
+    pub async fn page_get(&self, path: &str) -> Value {
         let response = self.http.get(format!("{}{path}", self.slack_url)).send().await.expect("an answer");
         response.json().await.expect("JSON")
     }
