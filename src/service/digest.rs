@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::deliver::random_text;
-use super::perform::Delivered;
-use super::posting::{Posting, is_content};
-use super::{Error, Service, fresh_request_id};
+use super::perform::{Delivered, is_content, may_be_told};
+use super::workspaces::Place;
+use super::{Error, Service, fresh_request_id, lost};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::hashing::sha256_hex;
@@ -24,6 +24,14 @@ struct Drawn {
     asked: String,
 }
 
+/// A delivery of a digest at work.
+#[derive(Clone, Copy)]
+struct Posting<'a> {
+    row: &'a Claimed,
+    place: &'a Place,
+    now: Timestamp,
+}
+
 impl Service {
     /// Whether the card of an access request would be one too many for somebody whom it asks: then the request joins
     /// the digest of the channel, and this is how the delivery went. Otherwise the card counts for all of them.
@@ -35,20 +43,20 @@ impl Service {
         request: &AccessRequest,
         channel: &str,
         user: Option<&SlackUserId>,
-        post: Posting<'_>,
+        now: Timestamp,
     ) -> Result<Option<Delivered>, Error> {
         let Some(most) = self.policy().limits.cards_per_approver_per_hour else { return Ok(None) };
         let people = match user {
             Some(user) => BTreeSet::from([user.clone()]),
-            None => self.people_asked(request, post).await,
+            None => self.people_asked(request, now).await,
         };
-        if self.0.store.room_for_card(&request.id, &people, most, post.now).await? == Room::OwnCard {
+        if self.0.store.room_for_card(&request.id, &people, most, now).await? == Room::OwnCard {
             return Ok(None);
         }
         let Ok(channel) = SlackChannelId::parse(channel) else { return Ok(None) };
         metrics::counter!("countersign_cards_in_digests_total").increment(1);
         let most = u32::try_from(REQUESTS_MAX).unwrap_or(u32::MAX);
-        let open = self.0.store.digest_to_join(&channel, most, post.now).await?;
+        let open = self.0.store.digest_to_join(&channel, most, now).await?;
         let (id, shown) = match open {
             Some(id) => (id, Delivery::RefreshDigest { channel: channel.to_string() }),
             None => (fresh_request_id()?, Delivery::PostDigest { channel: channel.to_string() }),
@@ -59,15 +67,15 @@ impl Service {
 
     /// Everybody whom a card in a channel asks, as Slack says now; never the requester. Where Slack does not say who
     /// is in a group, whoever was in it before counts: a card is not held back because it cannot be counted.
-    async fn people_asked(&self, request: &AccessRequest, post: Posting<'_>) -> BTreeSet<SlackUserId> {
+    async fn people_asked(&self, request: &AccessRequest, now: Timestamp) -> BTreeSet<SlackUserId> {
         let (policy, mut people) = (self.policy(), BTreeSet::new());
         for set in self.notified(request).iter().filter_map(|name| policy.approvers.get(name)) {
-            if let Ok(members) = self.members_of(request, set, post.now).await {
+            if let Ok(members) = self.members_of(request, set, now).await {
                 people.extend(members);
                 continue;
             }
             people.extend(set.users.iter().cloned());
-            let learnt = set.groups.iter().filter_map(|group| post.place.people.members_as_learnt(group));
+            let learnt = set.groups.iter().filter_map(|group| self.home(request).people.members_as_learnt(group));
             people.extend(learnt.flat_map(|members| members.iter().cloned().collect::<Vec<_>>()));
         }
         if let Some(requester) = self.requester(&request.asked) {
@@ -112,8 +120,10 @@ impl Service {
         row: &Claimed,
         digest: &Digest,
         requests: &[AccessRequest],
-        post: Posting<'_>,
+        place: &Place,
+        now: Timestamp,
     ) -> Result<Delivered, Error> {
+        let post = Posting { row, place, now };
         let drawn = self.drawn(requests).await?;
         match &row.delivery {
             Delivery::PostDigest { .. } => self.post_digest(digest, &drawn, post).await,
@@ -153,7 +163,7 @@ impl Service {
             return Ok(Delivered::Unneeded);
         }
         let channel = digest.channel.as_str();
-        match post.find(channel, None).await {
+        match lost::find(post.row, post.place, channel, None).await {
             Ok(Some(message)) => {
                 let deliveries = vec![(digest.id.clone(), Delivery::RefreshDigest { channel: channel.to_owned() })];
                 let digest_card = Some((digest.id.clone(), message));
@@ -162,15 +172,15 @@ impl Service {
             Ok(None) => {}
             Err(leave) => return Ok(leave),
         }
-        if let Err(leave) = post.may_be_told(channel).await.and_then(|()| post.turn(channel)) {
+        if let Err(leave) = may_be_told(post.place, channel, post.now).await.and_then(|()| self.turn_of(post, channel)) {
             return Ok(leave);
         }
         let value = random_text();
         self.0.store.mint_digest(&value, &digest.id, channel, None, post.now).await?;
         let slack = &post.place.workspace.slack;
-        let mut posted = slack.post(channel, &post.keyed(self.draw(digest, drawn, &value, digest::card)), None).await;
+        let mut posted = slack.post(channel, &lost::keyed(post.row, self.draw(digest, drawn, &value, digest::card)), None).await;
         if is_content(&posted) {
-            let plain = post.keyed(self.draw(digest, drawn, &value, digest::plain_card));
+            let plain = lost::keyed(post.row, self.draw(digest, drawn, &value, digest::plain_card));
             posted = slack.post(channel, &plain, None).await;
         }
         Ok(match posted {
@@ -186,7 +196,7 @@ impl Service {
 
     async fn edit_digest(&self, digest: &Digest, drawn: &Drawn, post: Posting<'_>) -> Result<Delivered, Error> {
         for message in self.0.store.digest_cards(&digest.id).await? {
-            if let Err(leave) = post.turn(message.channel.as_str()) {
+            if let Err(leave) = self.turn_of(post, message.channel.as_str()) {
                 return Ok(leave);
             }
             let value = random_text();
@@ -202,6 +212,10 @@ impl Service {
             }
         }
         Ok(Delivered::Done(Box::default()))
+    }
+
+    fn turn_of(&self, post: Posting<'_>, channel: &str) -> Result<(), Delivered> {
+        post.place.pace.take(channel, post.row.delivery.class(), self.now()).map_err(Delivered::Later)
     }
 
     /// The digest is not there: what still waits on it needs another place. Where its message was deleted that is a new

@@ -6,6 +6,7 @@ mod asking_ahead;
 mod breaking_glass;
 mod cooling_down;
 mod deciding;
+mod digesting;
 mod ending;
 mod home;
 mod less;
