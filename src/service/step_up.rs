@@ -4,10 +4,13 @@
 //! back only proves who sits there. What decides is the confirmation afterwards, bound to the click, the access
 //! request and the version that was shown, and it goes through the same checks and the same commit as any click.
 
+use std::collections::BTreeSet;
+
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::click::{Acted, Checked, Why};
+use super::click::{Acted, Checked, Refused, Why};
 use super::deliver::random_text;
 use super::{Error, Service};
 use crate::domain::Timestamp;
@@ -15,6 +18,7 @@ use crate::domain::access_request::{AccessRequest, Choice, Filled, MessageRef, P
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Principal;
 use crate::domain::ids::SlackUserId;
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::openid::{NotProven, Provider};
 use crate::slack::click::Press;
 use crate::slack::forms;
@@ -51,6 +55,33 @@ struct Session {
     /// What the provider said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proof: Option<Proof>,
+    /// What the approver filled in before: it is what the page shows, and what is approved.
+    #[serde(default)]
+    left: Left,
+}
+
+/// What an approver leaves of what is shown, and why. There is no number here: signing in is stronger than that.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Left {
+    keep: Option<ScopeSet>,
+    duration: Option<u64>,
+    suggest: BTreeSet<Scope>,
+    note: Option<String>,
+}
+
+impl From<Filled> for Left {
+    fn from(filled: Filled) -> Self {
+        let Filled { keep, duration, suggest, note, number: _ } = filled;
+        Self { keep, duration, suggest, note }
+    }
+}
+
+impl From<Left> for Filled {
+    fn from(left: Left) -> Self {
+        let Left { keep, duration, suggest, note } = left;
+        Self { keep, duration, suggest, note, number: None }
+    }
 }
 
 /// A browser that is sent to the provider.
@@ -78,8 +109,12 @@ pub struct Returned {
 /// What the approver is asked to confirm.
 #[derive(Debug)]
 pub struct Confirmation {
-    /// The access request, as it is now.
+    /// The access request, with what the approver leaves of it.
     pub request: Box<AccessRequest>,
+    /// The scopes that the approver takes out.
+    pub taken_out: ScopeSet,
+    /// Why, in the approver's words.
+    pub note: Option<String>,
     /// Who is approving.
     pub who: Principal,
     /// What each scope means, in the order of the scopes: the scope, and words where the policy has some.
@@ -116,6 +151,19 @@ type Outcome<T> = Result<Result<T, NoStepUp>, Error>;
 impl Service {
     /// The Approve button of a request that needs this ceremony: gives the approver a link.
     pub(super) async fn send_a_link(&self, checked: Checked, press: &Press, now: Timestamp) -> Result<Acted, Error> {
+        Ok(match self.link_to_sign_in(checked, Filled::default(), now).await? {
+            Ok((request, view)) => self.open_form(press, &view).await.map_err(|why| (Some(request), why)),
+            Err(refused) => Err(refused),
+        })
+    }
+
+    /// The view with the link. What was filled in is kept with it, and not asked for again.
+    pub(super) async fn link_to_sign_in(
+        &self,
+        checked: Checked,
+        filled: Filled,
+        now: Timestamp,
+    ) -> Result<Result<(Box<AccessRequest>, Value), Refused>, Error> {
         let refuse = |request: AccessRequest, why| Ok(Err((Some(Box::new(request)), why)));
         if self.0.openid.is_none() {
             return refuse(checked.request, Why::NotEnforced);
@@ -123,6 +171,9 @@ impl Service {
         let refusal = match checked.request.status(now) {
             Status::Pending if checked.button.shown_version != checked.request.shown_version => {
                 Some(Refusal::OutOfDate)
+            }
+            Status::Pending if checked.request.needs_a_reason_of(&checked.voter) && filled.note.is_none() => {
+                Some(Refusal::ReasonNeeded)
             }
             Status::Pending => checked.request.may_approve(&checked.voter).err(),
             settled => Some(Refusal::Settled(settled)),
@@ -143,6 +194,7 @@ impl Service {
             verifier: None,
             sent_at: None,
             proof: None,
+            left: filled.clone().into(),
         };
         let row = StepUpRow {
             link_hash: sha256_hex(link.as_bytes()),
@@ -153,8 +205,9 @@ impl Service {
         };
         self.0.store.open_step_up(row).await?;
         let url = format!("{}/step-up/{link}", self.public_url());
-        let view = self.with_facts(&request, None, "", |facts| forms::step_up_view(&url, facts));
-        Ok(self.open_form(press, &view).await.map_err(|why| (Some(Box::new(request)), why)))
+        let shown = request.preview(&filled);
+        let view = self.with_facts(&shown, None, "", |facts| forms::step_up_view(&url, facts));
+        Ok(Ok((Box::new(request), view)))
     }
 
     /// The link was opened: the browser goes to the provider.
@@ -228,7 +281,13 @@ impl Service {
             return Ok(Err(why));
         }
         match self.0.store.request(&row.request).await? {
-            Some(request) => Ok(Ok(self.confirmation(request, session.who, csrf))),
+            // Somebody approved less meanwhile: what would be confirmed is not what was clicked.
+            Some(request) if request.shown_version != session.shown_version => {
+                let why = NoStepUp::Refused(self.words(&Why::Refused(Refusal::OutOfDate), Some(&request)));
+                self.step_up_refused(&row, &session, &why, now).await?;
+                Ok(Err(why))
+            }
+            Some(request) => Ok(Ok(self.confirmation(&request, session, csrf))),
             None => Ok(Err(NoStepUp::Gone)),
         }
     }
@@ -260,7 +319,7 @@ impl Service {
             return Ok(Err(NoStepUp::Gone));
         }
         let acted = match self.checked_again(&row, &session, now).await? {
-            Ok(checked) => Box::pin(self.vote(checked, Choice::Approve, Filled::default(), proof, now)).await?,
+            Ok(checked) => Box::pin(self.vote(checked, Choice::Approve, session.left.clone().into(), proof, now)).await?,
             Err(refused) => Err(refused),
         };
         match acted {
@@ -311,12 +370,15 @@ impl Service {
         Ok(serde_json::from_str(&row.body).ok().map(|session| (row, session)))
     }
 
-    fn confirmation(&self, request: AccessRequest, who: Principal, csrf: String) -> Confirmation {
+    fn confirmation(&self, request: &AccessRequest, session: Session, csrf: String) -> Confirmation {
+        let (who, filled) = (session.who, Filled::from(session.left));
+        let (taken_out, note) = (request.taken_out(&filled), filled.note.clone());
+        let request = request.preview(&filled);
         let policy = self.policy();
         let scopes = request.question.terms.scopes.iter();
         let words = |scope| policy.resource_text(&request.asked, scope).map(|text| text.says.clone());
         let scopes = scopes.map(|scope| (scope.as_str().to_owned(), words(scope))).collect();
-        Confirmation { request: Box::new(request), who, scopes, csrf: csrf.into() }
+        Confirmation { request: Box::new(request), taken_out, note, who, scopes, csrf: csrf.into() }
     }
 
     async fn step_up_refused(

@@ -20,6 +20,7 @@ mod reloading;
 mod reminding;
 mod standing;
 mod step_up;
+mod step_up_filled;
 mod together;
 
 use jsonwebtoken::jwk::JwkSet;

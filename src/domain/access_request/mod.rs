@@ -31,6 +31,7 @@ pub use cooldown::{Cooldown, Denials, audiences};
 pub use deciding::{
     Claim, Deciding, Earlier, Filled, HandOver, History, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
 };
+pub use narrow::Less;
 pub use origin::{Ahead, Asker, Extension, Origin, speaks_for};
 pub use proof::{Proof, StepUp};
 pub use reminding::Repeats;

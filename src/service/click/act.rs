@@ -28,8 +28,9 @@ impl Service {
             Ceremony::Click | Ceremony::Confirm => {
                 return self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now).await;
             }
-            Ceremony::Match => {}
+            Ceremony::StepUp if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::StepUp => return self.send_a_link(checked, press, now).await,
+            Ceremony::Match => {}
         }
         Ok(self.ask_for_approval(checked, press, Changes::Not, now).await)
     }

@@ -66,6 +66,8 @@ pub(super) struct Carried {
 
 pub(super) type Refused = (Option<Box<AccessRequest>>, Why);
 pub(super) type Acted = Result<(), Refused>;
+/// What becomes of a form that was sent.
+type Sent = Result<FormAnswer, Refused>;
 
 impl Service {
     /// A button was pressed. Whatever it leads to is committed when this returns; a refusal is whispered.
@@ -160,23 +162,26 @@ impl Service {
             Ok(checked) => Box::pin(self.form_sent(checked, form, now)).await?,
             Err(refused) => Err(refused),
         };
-        let Err((request, why)) = outcome else { return Ok(FormAnswer::Close) };
+        let (request, why) = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(refused) => refused,
+        };
         self.write_down(&form.origin, request.as_deref(), &why, now).await?;
         Ok(FormAnswer::Say(self.words(&why, request.as_deref())))
     }
 
     /// What a form that passed the checks leads to. What it says is read against the stored request.
-    async fn form_sent(&self, checked: Checked, form: &Submission, now: Timestamp) -> Result<Acted, Error> {
+    async fn form_sent(&self, checked: Checked, form: &Submission, now: Timestamp) -> Result<Sent, Error> {
         let text = |block: &str| Some(form.value(block, block).trim().to_owned()).filter(|text| !text.is_empty());
         let malformed = |checked: Checked, why| Ok(Err((Some(Box::new(checked.request)), Why::Malformed(why))));
-        match form.callback_id.as_str() {
+        let acted = match form.callback_id.as_str() {
+            approving::APPROVE_FORM | approving::CHANGES_FORM => {
+                return Box::pin(self.approve_by_form(checked, form, now)).await;
+            }
             forms::DENY_FORM => match text(forms::REASON) {
                 Some(reason) => Box::pin(self.deny(checked, reason, now)).await,
                 None => malformed(checked, "no reason"),
             },
-            approving::APPROVE_FORM | approving::CHANGES_FORM => {
-                Box::pin(self.approve_by_form(checked, form, now)).await
-            }
             talking::COMMENT_FORM => match text(talking::WORDS) {
                 Some(words) => Box::pin(self.turned(checked, Turn::Comment(words), now)).await,
                 None => malformed(checked, "no words"),
@@ -185,7 +190,8 @@ impl Service {
                 Box::pin(self.hand_over(checked, form.value(talking::TO, talking::TO), now)).await
             }
             _ => malformed(checked, "unknown form"),
-        }
+        };
+        Ok(acted?.map(|()| FormAnswer::Close))
     }
 
     async fn request_of_button(&self, value: &str) -> Result<Option<AccessRequest>, Error> {
