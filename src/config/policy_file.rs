@@ -49,7 +49,7 @@ fn read(root: Section<'_>, text: &str) -> Policy {
         approvers,
         resources,
         rules: rules.into(),
-        limits: limits(&root, &mut warnings),
+        limits: limits(&root),
         shared: root.read("shared", values::truth).unwrap_or(false),
         partial: root.read("partial", |v| values::one_of(v, &PARTIALS)).unwrap_or_default(),
         usual_channel: None,
