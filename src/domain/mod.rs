@@ -29,7 +29,6 @@ pub mod access_request;
 pub mod grant;
 pub mod quorum;
 pub mod review;
-mod tenure;
 
 pub mod audit;
 pub mod hashing;

@@ -34,7 +34,6 @@ pub(super) fn message(status: StatusCode, title: &str, words: &str) -> Response 
 
 /// What is being approved, once more, and the one button.
 pub(super) fn confirmation(confirmation: &Confirmation) -> Response {
-    let request = &confirmation.request;
     let mut body = format!(
         "<h1>Approve this token?</h1><p>You are signed in as <strong>{}</strong>.</p>{}",
         text(confirmation.who.as_str()),

@@ -64,7 +64,8 @@ impl Service {
             if !is_usable(&grant, call, ruling, terms, now) {
                 continue;
             }
-            let repeated = match self.is_repeated(call, &grant, &fingerprint, now).await {
+            let uses = grant.uses_under(&terms.bounds);
+            let repeated = match self.is_repeated(call, &grant, uses, &fingerprint, now).await {
                 Ok(repeated) => repeated,
                 Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
                 Err(error) => return Err(error),
@@ -85,6 +86,7 @@ impl Service {
                 call: call.named.clone(),
                 fingerprint: fingerprint.clone(),
                 token_expires_at: issuance.expires_at,
+                uses,
                 audit: entry(call, &grant, &issuance, terms, observed, now),
                 when_used_up: self.told_when_used_up(&grant).await?,
                 at: now,
@@ -109,10 +111,11 @@ impl Service {
         &self,
         call: &Call,
         grant: &Grant,
+        uses: Uses,
         fingerprint: &Fingerprint,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        match (grant.uses, &call.named) {
+        match (uses, &call.named) {
             (Uses::Window, _) => Ok(false),
             (Uses::Times(_), Some(named)) => Ok(self.0.store.earlier_call(named).await?.as_ref() == Some(&grant.id)),
             (Uses::Times(_), None) => Ok(grant.is_same_use(fingerprint, now)),

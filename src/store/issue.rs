@@ -15,6 +15,7 @@ use crate::domain::Timestamp;
 use crate::domain::audit::AuditEntry;
 use crate::domain::grant::SAME_USE_SECONDS;
 use crate::domain::ids::{GrantId, RequestId};
+use crate::domain::policy::Uses;
 use crate::domain::token_request::Fingerprint;
 
 /// A token that is about to be issued.
@@ -28,6 +29,8 @@ pub struct Issue {
     pub fingerprint: Fingerprint,
     /// When the token runs out.
     pub token_expires_at: Timestamp,
+    /// How often the grant may be used under the policy of now: its own number may be from before a reload.
+    pub uses: Uses,
     /// What is written down.
     pub audit: AuditEntry,
     /// What is to be told outside, about which access request, if this use turns out to be the last one.
@@ -94,6 +97,7 @@ pub(super) struct Claim {
     call: Option<HookCall>,
     fingerprint: Fingerprint,
     token_expires_at: i64,
+    uses_max: Option<i64>,
     entry: audit::Entry,
     when_used_up: Vec<(RequestId, Delivery)>,
     at: Timestamp,
@@ -101,9 +105,10 @@ pub(super) struct Claim {
 
 impl From<Issue> for Claim {
     fn from(issue: Issue) -> Self {
-        let Issue { grant, call, fingerprint, token_expires_at, audit, when_used_up, at } = issue;
+        let Issue { grant, call, fingerprint, token_expires_at, uses, audit, when_used_up, at } = issue;
         let (token_expires_at, entry) = (token_expires_at.timestamp_millis(), audit::Entry::new(audit));
-        Self { grant, call, fingerprint, token_expires_at, entry, when_used_up, at }
+        let uses_max = rows::max_uses(uses);
+        Self { grant, call, fingerprint, token_expires_at, uses_max, entry, when_used_up, at }
     }
 }
 
@@ -164,7 +169,8 @@ fn judge(issue: &Claim, grants: &mut HashMap<String, GrantNow>, calls: &mut Call
         let recent = grant.last_use_at.is_some_and(|last| (at - last).abs() < SAME_USE_SECONDS * 1_000);
         repeated = recent && grant.last_use_fingerprint.as_deref() == Some(issue.fingerprint.0.as_str());
     }
-    let used_up = grant.max_uses.is_some_and(|most| grant.used >= most) && !repeated;
+    let most = grant.max_uses.into_iter().chain(issue.uses_max).min();
+    let used_up = most.is_some_and(|most| grant.used >= most) && !repeated;
     let uncollected = grant.used == 0 && grant.collect_by.is_some_and(|by| at >= by);
     if grant.state != "live" || at >= grant.expires_at || used_up || uncollected {
         return Issued::Gone;

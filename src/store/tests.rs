@@ -110,6 +110,7 @@ fn issue(grant: &Grant, call: Option<(&str, &str)>, seconds: u64) -> Issue {
         call,
         fingerprint,
         token_expires_at,
+        uses: grant.uses,
         audit: entry("issued"),
         when_used_up: Vec::new(),
         at,
@@ -189,6 +190,28 @@ async fn without_an_identifier_an_identical_call_within_a_minute_is_the_same_use
         assert_eq!(world.store.issue(issue(&grant, None, seconds)).await.unwrap(), outcome, "after {seconds} s");
         assert_eq!(world.store.grant(&grant.id).await.unwrap().unwrap().used, used, "after {seconds} s");
     }
+}
+
+#[tokio::test]
+async fn a_policy_that_lowered_the_number_of_uses_counts_what_was_used_before() {
+    let world = World::new().await;
+    let grant = grant(1, Uses::Times(5));
+    world.commit(Commit { grant: Some(Change::New(grant.clone())), ..Commit::default() }).await.unwrap();
+    let (store, today) = (&world.store, |uses, seconds| Issue { uses, ..issue(&grant, None, seconds) });
+    for seconds in [0, 100, 200] {
+        assert_eq!(store.issue(today(Uses::Window, seconds)).await.unwrap(), Issued::Recorded);
+    }
+    assert_eq!(store.issue(today(Uses::Times(1), 259)).await.unwrap(), Issued::Recorded, "the third use again");
+    assert_eq!(store.issue(today(Uses::Times(3), 300)).await.unwrap(), Issued::Gone);
+    assert_eq!(store.issue(today(Uses::Times(9), 300)).await.unwrap(), Issued::Recorded);
+    assert_eq!(store.issue(today(Uses::Times(9), 400)).await.unwrap(), Issued::Recorded);
+    assert_eq!(store.issue(today(Uses::Times(9), 500)).await.unwrap(), Issued::Gone, "its own number stays");
+    // Two calls at the same instant, both of which saw that nothing was used yet.
+    let grant = self::grant(2, Uses::Window);
+    world.commit(Commit { grant: Some(Change::New(grant.clone())), ..Commit::default() }).await.unwrap();
+    let once = |id| Issue { uses: Uses::Times(1), ..issue(&grant, Some((id, "body")), 0) };
+    let both = futures_util::future::join(store.issue(once("a")), store.issue(once("b"))).await;
+    assert_eq!((both.0.unwrap(), both.1.unwrap()), (Issued::Recorded, Issued::Gone));
 }
 
 #[tokio::test]

@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use thiserror::Error;
 
 use super::Timestamp;
-use super::audit::{Actor, AuditEntry, Kind};
-use super::grant::{Grant, after, spoken};
+use super::audit::{Actor, Kind};
+use super::grant::{after, spoken};
 use super::identity::Voter;
 use super::ids::{GrantId, RequestId, SlackChannelId, SlackUserId};
 use super::policy::{PolicyVersion, Question};
@@ -20,21 +19,25 @@ use super::token_request::TokenRequest;
 mod cooldown;
 mod deciding;
 mod desk;
+mod event;
 mod life;
 mod narrow;
 mod origin;
 mod proof;
 mod reminding;
+mod step;
 mod vote;
 
 pub use cooldown::{Cooldown, Denials, audiences};
 pub use deciding::{
     Claim, Deciding, Earlier, Filled, HandOver, History, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
 };
+pub use event::{Ballot, Choice, Event, Turn};
 pub use narrow::Less;
 pub use origin::{Ahead, Asker, Extension, Origin, speaks_for};
 pub use proof::{Proof, StepUp};
 pub use reminding::Repeats;
+pub use step::{Effect, Refusal, Step};
 pub use vote::{counts_for, would_meet};
 
 /// An access request.
@@ -195,188 +198,6 @@ pub struct MessageRef {
     pub channel: SlackChannelId,
     /// Slack's time stamp, which is the message's identifier there.
     pub ts: String,
-}
-
-/// A click on a card, with everything learnt for it. Its identifier for a grant is drawn by the edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ballot {
-    /// Who clicked.
-    pub voter: Voter,
-    /// For what.
-    pub choice: Choice,
-    /// What was filled in besides.
-    pub filled: Filled,
-    /// For how many seconds what is refused by it is refused again without asking.
-    pub cooldown: u64,
-    /// What shows that it was this person.
-    pub proof: Proof,
-    /// The version that the clicked button was made for.
-    pub shown_version: u32,
-    /// The message that was clicked.
-    pub message: MessageRef,
-    /// The policy at that moment.
-    pub policy: PolicyVersion,
-    /// The identifier that a grant would get.
-    pub grant_id: GrantId,
-}
-
-/// What the click says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Choice {
-    /// Yes, as shown or with less of it.
-    Approve,
-    /// No.
-    Deny {
-        /// Why, in the approver's words.
-        reason: String,
-    },
-}
-
-/// What may happen to an access request. Closed: a new one is a compile error in [`AccessRequest::apply`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// An approver clicked.
-    Voted(Box<Ballot>),
-    /// An approver takes an approval back.
-    TookBack(Box<Voter>),
-    /// An approver did something that decides nothing.
-    Turned(Box<Voter>, Turn),
-    /// Nobody can decide about it, for this reason.
-    Undecidable(String),
-    /// The same token request came again.
-    AskedAgain(Box<TokenRequest>),
-    /// The same token request came several times more, with nothing new in it.
-    Repeated(Repeats),
-    /// Time passed.
-    TimePassed,
-    /// It is withdrawn.
-    Cancelled {
-        /// By whom.
-        by: Actor,
-    },
-    /// The account of somebody who may have voted is gone.
-    ApproverGone {
-        /// The account.
-        user: SlackUserId,
-    },
-}
-
-/// What an approver does that decides nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
-    /// "I'm looking at it."
-    Claim,
-    /// Says something to the requester.
-    Comment(String),
-    /// Asks another approver to decide.
-    HandOver(Box<Voter>),
-}
-
-/// What is to be done outside, as data. The worker renders from the store, so a late or repeated effect shows the truth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "effect", rename_all = "snake_case")]
-pub enum Effect {
-    /// Post the card to each of its channels.
-    PostCards,
-    /// Edit every card to what the store says.
-    RefreshCards,
-    /// Tell the requester where things stand, if they are in Slack.
-    TellRequester,
-    /// Tell people that nobody has decided yet.
-    Remind {
-        /// Which of the question's reminders, counted from 0.
-        number: u32,
-    },
-    /// Say something in the card's thread.
-    NoteInThread {
-        /// What.
-        text: String,
-    },
-    /// Tell the requester what an approver says to them.
-    PassOn {
-        /// Who says it.
-        from: SlackUserId,
-        /// What.
-        text: String,
-    },
-    /// Tell an approver that another one hands the request over.
-    TellApprover {
-        /// Whom.
-        to: SlackUserId,
-        /// Who hands it over.
-        from: SlackUserId,
-    },
-}
-
-/// What follows from an event: all of it is committed together, or none.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    /// The access request afterwards.
-    pub next: AccessRequest,
-    /// The grant that exists from now on.
-    pub grant: Option<Grant>,
-    /// What is refused from now on.
-    pub cooldowns: Vec<Cooldown>,
-    /// What is written down.
-    pub audit: AuditEntry,
-    /// What is to be done outside.
-    pub effects: Vec<Effect>,
-}
-
-/// Why an event changes nothing; a person can be told.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
-    /// It was decided, expired or withdrawn.
-    #[error("this request is already settled")]
-    Settled(Status),
-    /// What was clicked is not what is asked any more.
-    #[error("this card is out of date")]
-    OutOfDate,
-    /// The person is in none of the approver sets.
-    #[error("you are not one of the approvers")]
-    NotAnApprover,
-    /// The person asked for it, or is its subject or an actor.
-    #[error("nobody decides on their own request")]
-    OwnRequest,
-    /// The person's approval is recorded already.
-    #[error("your approval is already recorded")]
-    AlreadyVoted,
-    /// The person has no approval to take back.
-    #[error("there is no approval of yours")]
-    NotVoted,
-    /// The person is a party to it and must say why they approve all the same.
-    #[error("approving your own request needs a reason")]
-    ReasonNeeded,
-    /// The number that the client shows must be typed.
-    #[error("the number that the client shows must be typed")]
-    NumberNeeded,
-    /// The client shows no number.
-    #[error("the client shows no number")]
-    NoNumber,
-    /// The person typed a wrong number before.
-    #[error("a wrong number was typed before")]
-    Barred,
-    /// It would grant more than what is shown, or something else.
-    #[error("an approver can only take away")]
-    Widens,
-    /// Nothing is left that needs anybody's approval.
-    #[error("nothing would be left to approve")]
-    NothingLeft,
-    /// What is left needs other people than this one.
-    #[error("what is left is not for you to approve")]
-    NotYoursToLeave,
-    /// The server decides by itself how long its tokens live.
-    #[error("this server cannot be given a shorter time")]
-    CannotShorten,
-    /// Whoever it is handed over to may not decide.
-    #[error("only another approver can take it over")]
-    CannotTakeOver,
-    /// The approval came without what the rule's ceremony demands.
-    #[error("this request needs a stronger ceremony than that")]
-    CeremonyMissing,
-    /// There is nothing to do.
-    #[error("nothing has changed")]
-    Nothing,
 }
 
 impl AccessRequest {

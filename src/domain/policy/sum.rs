@@ -196,10 +196,18 @@ impl Bounds {
             max_duration: self.max_duration.min(other.max_duration),
             max_token_lifetime: self.max_token_lifetime.min(other.max_token_lifetime),
             collect_within: self.collect_within.min(other.collect_within),
-            uses: match (self.uses, other.uses) {
-                (Uses::Window, uses) | (uses, Uses::Window) => uses,
-                (Uses::Times(a), Uses::Times(b)) => Uses::Times(a.min(b)),
-            },
+            uses: self.uses.fewer(other.uses),
+        }
+    }
+}
+
+impl Uses {
+    /// The fewer of both.
+    #[must_use]
+    pub fn fewer(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Window, uses) | (uses, Self::Window) => uses,
+            (Self::Times(a), Self::Times(b)) => Self::Times(a.min(b)),
         }
     }
 }

@@ -96,6 +96,28 @@ async fn what_was_approved_before_is_handed_over_under_the_policy_of_now() {
 }
 
 #[tokio::test]
+async fn a_reload_that_lowers_the_uses_counts_those_from_before() {
+    let rule = "when = 'scope == \"vault:open\"'\nask = { approvers = [\"leads\"], approvals = 1, max_duration = \"30m\", uses = \"single\"";
+    assert!(POLICY.contains(rule));
+    let with = |uses: &str| POLICY.replace(rule, &rule.replace("\"single\"", uses));
+    let app = TestApp::stage().policy(with("5")).start().await;
+    app.ask(&alice("vault:open")).await.pending();
+    app.approve("U0BOB", &app.card(DESK).await).await;
+    for call in ["one", "two", "three"] {
+        app.ask_as(call, &alice("vault:open")).await.granted();
+    }
+    assert!(app.policy_becomes(&with("\"single\"")).await);
+    // The third call again is no fourth use; another call is one, and people are asked about it.
+    app.ask_as("three", &alice("vault:open")).await.granted();
+    app.ask_as("four", &alice("vault:open")).await.pending();
+    // The grant stays what it is: it has two uses left where the policy allows five again.
+    assert!(app.policy_becomes(&with("5")).await);
+    app.ask_as("five", &alice("vault:open")).await.granted();
+    app.ask_as("six", &alice("vault:open")).await.granted();
+    app.ask_as("seven", &alice("vault:open")).await.pending();
+}
+
+#[tokio::test]
 async fn an_approval_by_a_weaker_ceremony_than_the_policy_wants_now_is_void() {
     let app = TestApp::start().await;
     app.ask(&alice("plain:x")).await.pending();

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::Timestamp;
-use super::access_request::Cooldown;
-use super::audit::{Actor, Kind};
-use super::grant::{Ending, Grant, GrantStep, NotIssued, Start, State, Status, spoken};
-use super::policy::{Bounds, Uses};
-use super::scope::ScopeSet;
-use super::token_request::TokenRequest;
+use super::super::Timestamp;
+use super::super::access_request::Cooldown;
+use super::super::audit::{Actor, Kind};
+use super::super::policy::{Bounds, Uses};
+use super::super::scope::ScopeSet;
+use super::super::token_request::TokenRequest;
+use super::{Ending, Grant, GrantStep, NotIssued, Start, State, Status, spoken};
 
 impl Start {
     /// When it must be asked whether those who approved still would be enough, as long as nobody has.
@@ -135,14 +135,19 @@ impl Grant {
         cooldowns.iter().flat_map(|one| -> Vec<Cooldown> { at(one) }).collect()
     }
 
+    /// How often it may be used under what the policy says today: the fewer of both.
+    pub fn uses_under(&self, today: &Bounds) -> Uses {
+        self.uses.fewer(today.uses)
+    }
+
     /// The longest token that a grant may still give under what the policy says today: the stricter wins. None where
     /// that policy would have ended it, or used it up, by now.
     pub fn bounded_by(&self, today: &Bounds, repeated: bool, now: Timestamp) -> Option<u64> {
-        let used_up = match today.uses {
+        let used_up = match self.uses_under(today) {
             Uses::Window => false,
             Uses::Times(most) => self.used >= most && !repeated,
         };
-        let end = super::grant::after(self.starts_at(), today.max_duration).min(self.expires_at);
+        let end = super::after(self.starts_at(), today.max_duration).min(self.expires_at);
         let left = u64::try_from((end - now).num_seconds()).ok().filter(|left| *left > 0)?;
         (!used_up).then(|| left.min(today.max_token_lifetime))
     }
@@ -154,9 +159,9 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::ids::{GrantId, HookName};
-    use super::super::policy::{PolicyVersion, Terms};
-    use super::super::token_request::CoverageKey;
+    use super::super::super::ids::{GrantId, HookName};
+    use super::super::super::policy::{PolicyVersion, Terms};
+    use super::super::super::token_request::CoverageKey;
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
