@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::ids::SlackUserId;
 use serde_json::json;
 
 fn body(payload: &Value) -> Vec<u8> {

@@ -76,7 +76,7 @@ async fn above_the_limit_requests_join_one_digest_from_which_each_is_opened_and_
     // The others are denied and expire: no button is left.
     app.open("U0CAROL", &revoked, &requests[2]).await;
     let card = app.own_cards("U0CAROL").await.pop().expect("a card");
-    app.deny("U0CAROL", &card, "not now").await;
+    app.deny_with("U0CAROL", &card, "not now").await;
     app.advance(minutes(31)).await;
     let settled = digest(&app, DESK).await;
     assert!(settled.head().starts_with("Digest: all 3 requests are settled"), "{}", settled.head());
