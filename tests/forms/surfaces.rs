@@ -3,9 +3,10 @@
 
 use countersign::domain::audit::Kind;
 use countersign::domain::identity::{Principal, Voter};
-use countersign::domain::ids::{GrantId, SetName, SlackUserId};
+use countersign::domain::ids::{GrantId, RequestId, SetName, SlackUserId};
 use countersign::domain::policy::Reminder;
 use countersign::domain::review::{Review, ReviewState, Verdict};
+use countersign::slack::cards::CardFacts;
 use countersign::slack::digest::DigestFacts;
 use countersign::slack::reminders::Beneath;
 use countersign::slack::reviews::ReviewFacts;
@@ -142,7 +143,12 @@ fn reminded(s: &Scene, to: Vec<SetName>, beneath: Beneath) -> Option<Value> {
 /// A digest on which this scene's request stands so many times.
 fn digested(s: &Scene, count: usize, draw: impl FnOnce(&DigestFacts<'_>) -> Message) -> Message {
     s.draw(|facts| {
-        let rows: Vec<digest::Row> = (0..count).map(|_| digest::Row::of(facts)).collect();
+        let row = |n: usize| {
+            let mut request = facts.request.clone();
+            request.id = RequestId::parse(format!("req_{n:032x}")).expect("an id");
+            digest::Row::of(&CardFacts { request: &request, ..*facts })
+        };
+        let rows: Vec<digest::Row> = (0..count).map(row).collect();
         let (id, asked, button) = (&facts.request.id, facts.approver_words, facts.button);
         draw(&DigestFacts { id, rows: &rows, asked, most: s.frame.knows_requester.then_some(30), button })
     })

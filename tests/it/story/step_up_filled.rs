@@ -127,7 +127,7 @@ async fn a_party_that_may_approve_with_a_reason_says_it_first_and_it_is_kept() {
     assert!(form.to_string().contains("Why you approve your own request"), "{form}");
     assert_eq!(stage.link_of("U0ALICE").await, None, "not before she says why");
     // Without a reason, or with spaces for one, there is no link.
-    for missing in [json!({}), json!({ "note": { "note": { "type": "plain_text_input", "value": "   " } } })] {
+    for missing in [json!({ "note": null }), json!({ "note": { "note": { "type": "plain_text_input", "value": "   " } } })] {
         let forged = json!({ "view": { "state": { "values": missing } } });
         stage.app.click("U0ALICE", &stage.card, "approve").await;
         stage.app.fill_forged("U0ALICE", json!({ "note": "will not be sent" }), forged).await;
@@ -159,7 +159,10 @@ async fn whoever_is_no_party_signs_in_without_a_form_and_a_refusal_needs_no_sign
     stage.app.click("U0BOB", &stage.card, "approve").await;
     assert!(stage.link_of("U0BOB").await.is_some());
     // Leaving nothing and naming what to ask for instead is a denial.
-    let lower = policy().replace("risk = \"high\"", "risk = \"high\"\nless = \"ledger:peek\"");
+    let lower = policy().replace(
+        "risk = \"high\"",
+        "risk = \"high\"\nless = \"ledger:peek\"\n[[resource.scope]]\nname = \"ledger:peek\"\nsays = \"Look at one entry\"",
+    );
     let stage = Stage::with(lower, &alice("ledger:write")).await;
     assert_eq!(stage.fills("U0BOB", "changes", json!({ "scopes": [], "instead": ["0"] })).await, None);
     assert!(stage.app.ask(&alice("ledger:write")).await.denied().contains("a short while ago"));
