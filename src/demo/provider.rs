@@ -210,7 +210,10 @@ impl Provider {
 
 /// One part of the pair in a `Basic` header is form-encoded (RFC 6749, section 2.3.1).
 fn decoded(part: &str) -> String {
-    url::form_urlencoded::parse(format!("v={part}").as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    url::form_urlencoded::parse(format!("v={part}").as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }
 
 /// Keeps the map small.

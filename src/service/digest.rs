@@ -172,13 +172,15 @@ impl Service {
             Ok(None) => {}
             Err(leave) => return Ok(leave),
         }
-        if let Err(leave) = may_be_told(post.place, channel, post.now).await.and_then(|()| self.turn_of(post, channel)) {
+        if let Err(leave) = may_be_told(post.place, channel, post.now).await.and_then(|()| self.turn_of(post, channel))
+        {
             return Ok(leave);
         }
         let value = random_text();
         self.0.store.mint_digest(&value, &digest.id, channel, None, post.now).await?;
         let slack = &post.place.workspace.slack;
-        let mut posted = slack.post(channel, &lost::keyed(post.row, self.draw(digest, drawn, &value, digest::card)), None).await;
+        let mut posted =
+            slack.post(channel, &lost::keyed(post.row, self.draw(digest, drawn, &value, digest::card)), None).await;
         if is_content(&posted) {
             let plain = lost::keyed(post.row, self.draw(digest, drawn, &value, digest::plain_card));
             posted = slack.post(channel, &plain, None).await;
@@ -235,9 +237,7 @@ impl Service {
                 vec![(digest.id.clone(), Delivery::PostDigest { channel: digest.channel.to_string() })]
             }
             (Some(Fault::Place), _) => match post.place.elsewhere(digest.channel.as_str()) {
-                Some(channel) => {
-                    waiting().map(|id| (id, Delivery::PostCard { channel: channel.clone() })).collect()
-                }
+                Some(channel) => waiting().map(|id| (id, Delivery::PostCard { channel: channel.clone() })).collect(),
                 None => return Delivered::Failed(error),
             },
             _ => return Delivered::Failed(error),
@@ -262,7 +262,13 @@ impl Service {
         Ok(Drawn { rows, asked: self.mentions(&asked) })
     }
 
-    fn draw(&self, digest: &Digest, drawn: &Drawn, button: &str, draw: impl FnOnce(&DigestFacts<'_>) -> Message) -> Message {
+    fn draw(
+        &self,
+        digest: &Digest,
+        drawn: &Drawn,
+        button: &str,
+        draw: impl FnOnce(&DigestFacts<'_>) -> Message,
+    ) -> Message {
         let most = self.policy().limits.cards_per_approver_per_hour;
         draw(&DigestFacts { id: &digest.id, rows: &drawn.rows, asked: &drawn.asked, most, button })
     }

@@ -56,7 +56,11 @@ impl Service {
         }
     }
 
-    async fn direct_channels(&self, request: &AccessRequest, place: &Place) -> Result<Vec<(SlackUserId, String)>, SlackError> {
+    async fn direct_channels(
+        &self,
+        request: &AccessRequest,
+        place: &Place,
+    ) -> Result<Vec<(SlackUserId, String)>, SlackError> {
         let policy = self.policy();
         let mut people: BTreeSet<SlackUserId> = BTreeSet::new();
         let sets = self.notified(request);

@@ -4,8 +4,8 @@ use super::Service;
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Status};
 use crate::domain::ids::SetName;
-use crate::slack::reminders::{self, Beneath};
 use crate::slack::Message;
+use crate::slack::reminders::{self, Beneath};
 
 impl Service {
     /// The reply beneath a card. Once somebody has decided there is nobody to remind.

@@ -319,7 +319,9 @@ impl Service {
             return Ok(Err(NoStepUp::Gone));
         }
         let acted = match self.checked_again(&row, &session, now).await? {
-            Ok(checked) => Box::pin(self.vote(checked, Choice::Approve, session.left.clone().into(), proof, now)).await?,
+            Ok(checked) => {
+                Box::pin(self.vote(checked, Choice::Approve, session.left.clone().into(), proof, now)).await?
+            }
             Err(refused) => Err(refused),
         };
         match acted {

@@ -135,7 +135,11 @@ fn message(facts: &DigestFacts<'_>, title: &str, blocks: Vec<Value>) -> Message 
     let metadata = json!({
         "event_type": "countersign_digest", "event_payload": { "request_id": facts.id.as_str() },
     });
-    Message { text: format!("{title} (digest {})", code(facts.id.as_str())), blocks: unique(blocks), metadata: Some(metadata) }
+    Message {
+        text: format!("{title} (digest {})", code(facts.id.as_str())),
+        blocks: unique(blocks),
+        metadata: Some(metadata),
+    }
 }
 
 fn title(facts: &DigestFacts<'_>) -> String {
@@ -150,7 +154,10 @@ fn title(facts: &DigestFacts<'_>) -> String {
 
 fn lead(facts: &DigestFacts<'_>) -> String {
     let why = match facts.most {
-        Some(most) => format!("An approver gets at most {} of their own within an hour; these share one.", counted(usize::try_from(most).unwrap_or(usize::MAX), "card")),
+        Some(most) => format!(
+            "An approver gets at most {} of their own within an hour; these share one.",
+            counted(usize::try_from(most).unwrap_or(usize::MAX), "card")
+        ),
         None => "These share one card, so that nobody is asked too often.".to_owned(),
     };
     if !facts.rows.iter().any(Row::is_pending) {

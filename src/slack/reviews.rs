@@ -134,7 +134,12 @@ pub fn line_words(facts: &ReviewFacts<'_>) -> String {
     let due = if review.is_overdue(facts.now) { "*Overdue* since" } else { "To be reviewed by" };
     let scopes: Vec<&str> = review.scopes.iter().map(Scope::as_str).collect();
     let scopes = home::scopes(scopes.into_iter());
-    format!("{due} {}: {} It granted {scopes} (review {})", date(review.review_by), lead(facts), code(review.id.as_str()))
+    format!(
+        "{due} {}: {} It granted {scopes} (review {})",
+        date(review.review_by),
+        lead(facts),
+        code(review.id.as_str())
+    )
 }
 
 /// The form behind a button of the card.

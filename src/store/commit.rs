@@ -225,7 +225,8 @@ fn write_marks(script: &mut Script, commit: &Commit, now: Timestamp) {
     }
     digests::write(script, commit, now);
     for message in &commit.gone {
-        for sql in ["DELETE FROM cards WHERE channel = ? AND ts = ?", "DELETE FROM digest_cards WHERE channel = ? AND ts = ?"]
+        for sql in
+            ["DELETE FROM cards WHERE channel = ? AND ts = ?", "DELETE FROM digest_cards WHERE channel = ? AND ts = ?"]
         {
             script.run(sql).bind(message.channel.as_str()).bind(message.ts.as_str());
         }

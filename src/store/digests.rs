@@ -128,10 +128,11 @@ impl Store {
         let Some(row) = found else { return Ok(None) };
         let channel = SlackChannelId::parse(row.try_get::<String, _>("channel")?)
             .map_err(|e| StoreError::inconsistent("digests", digest.as_str(), &e))?;
-        let found = sqlx::query("SELECT request_id FROM digest_requests WHERE digest_id = $1 ORDER BY place, request_id")
-            .bind(digest.as_str())
-            .fetch_all(self.readers())
-            .await?;
+        let found =
+            sqlx::query("SELECT request_id FROM digest_requests WHERE digest_id = $1 ORDER BY place, request_id")
+                .bind(digest.as_str())
+                .fetch_all(self.readers())
+                .await?;
         let requests = found.iter().map(|row| id("digest_requests", row)).collect::<Result<_, _>>()?;
         Ok(Some(Digest { id: digest.clone(), channel, requests }))
     }

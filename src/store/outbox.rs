@@ -190,10 +190,9 @@ impl Delivery {
     /// What kind of call it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::PostCard { .. }
-            | Self::PostDirectCard { .. }
-            | Self::PostDigest { .. }
-            | Self::ReviewCard { .. } => Class::Post,
+            Self::PostCard { .. } | Self::PostDirectCard { .. } | Self::PostDigest { .. } | Self::ReviewCard { .. } => {
+                Class::Post
+            }
             Self::RefreshCards { .. } | Self::RefreshDigest { .. } | Self::RefreshReview { .. } => Class::Edit,
             Self::Remind { .. } | Self::ReviewNote { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => {
                 Class::Note

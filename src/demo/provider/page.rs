@@ -23,8 +23,11 @@ input{accent-color:var(--go);margin:0}button{font:inherit;font-weight:600;margin
 /// Who can sign in, and how. `back` is the only other place that the form may lead to.
 pub(super) fn sign_in(ticket: &str, hint: &str, people: &[(&str, &str)], back: &str) -> Response {
     let choose = |(n, (email, name)): (usize, &(&str, &str))| {
-        let checked = if *email == hint || (n == 0 && !people.iter().any(|(email, _)| *email == hint)) { " checked" } else { "" };
-        format!("<label><input type=radio name=email value=\"{email}\"{checked}><span>{name}<small>{email}</small></span></label>")
+        let checked =
+            if *email == hint || (n == 0 && !people.iter().any(|(email, _)| *email == hint)) { " checked" } else { "" };
+        format!(
+            "<label><input type=radio name=email value=\"{email}\"{checked}><span>{name}<small>{email}</small></span></label>"
+        )
     };
     let people: String = people.iter().enumerate().map(choose).collect();
     let body = format!(

@@ -185,11 +185,7 @@ impl Service {
                 let sure = ("Revoke this access?".to_owned(), "No new token is issued for it.".to_owned(), "Revoke");
                 buttons.push(button(cards::REVOKE, "Revoke…", format!("Revoke grant {id}"), Some(sure), true));
             }
-            let whose = if own {
-                String::new()
-            } else {
-                format!("{} · ", code(&cut(&grant.asked.subject.id, 80).0))
-            };
+            let whose = if own { String::new() } else { format!("{} · ", code(&cut(&grant.asked.subject.id, 80).0)) };
             rows.push(Row { words: format!("{whose}{}", self.grant_line(&grant)), buttons });
         }
         Ok(Part { title: "Active grants", nothing: "No access is active.", rows })

@@ -35,18 +35,14 @@ impl Service {
             requester::DONE => match &control.grant {
                 Some(grant) => match self.hand_back(&who, grant).await? {
                     Parting::Done => return Ok(()),
-                    Parting::Over | Parting::Unknown => {
-                        "This grant is over already."
-                    }
+                    Parting::Over | Parting::Unknown => "This grant is over already.",
                 },
                 None => "This grant is over already.",
             },
             requester::WITHDRAW => match &control.request {
                 Some(request) => match self.withdraw(&who, request).await? {
                     Parting::Done => return Ok(()),
-                    Parting::Over | Parting::Unknown => {
-                        "This request is settled already."
-                    }
+                    Parting::Over | Parting::Unknown => "This request is settled already.",
                 },
                 None => "This request is settled already.",
             },

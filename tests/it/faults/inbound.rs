@@ -70,11 +70,13 @@ async fn buttons_forms_and_messages_from_before_an_upgrade_say_that_they_are_out
         app.clock.advance(seconds(31));
         for action in ["approve", "changes", "deny", "more", "details", "revoke", "my_done", "review_justified"] {
             let (block, _) = card.button("approve");
-            let old = json!({ "actions": [{ "type": "button", "action_id": action, "block_id": block, "value": value }] });
+            let old =
+                json!({ "actions": [{ "type": "button", "action_id": action, "block_id": block, "value": value }] });
             let report = app.click_forged("U0BOB", &card, "approve", json!({ "override": old })).await;
             assert_eq!(report["status"], 200, "{action} {value}: {report}");
         }
-        let menu = json!({ "actions": [{ "type": "overflow", "action_id": "more", "selected_option": { "value": value } }] });
+        let menu =
+            json!({ "actions": [{ "type": "overflow", "action_id": "more", "selected_option": { "value": value } }] });
         app.click_forged("U0BOB", &card, "approve", json!({ "override": menu })).await;
     }
     assert_eq!(app.decided().await, before, "nothing was decided");
@@ -155,7 +157,10 @@ async fn two_forms_that_one_person_has_open_are_one_decision() {
     let before = app.decided().await;
     for (form, values) in [
         (&deny, json!({ "reason": { "reason": { "type": "plain_text_input", "value": "No." } } })),
-        (&less, json!({ "scopes": { "scopes": { "type": "checkboxes", "selected_options": [{ "value": "0" }, { "value": "1" }] } } })),
+        (
+            &less,
+            json!({ "scopes": { "scopes": { "type": "checkboxes", "selected_options": [{ "value": "0" }, { "value": "1" }] } } }),
+        ),
     ] {
         let answer = app.sends_behind_the_screen("U0BOB", form, values).await;
         assert!(answer["body"].as_str().is_some_and(|body| body.contains("already approved by <@U0BOB>")), "{answer}");

@@ -86,7 +86,8 @@ async fn more_scopes_than_a_menu_lists_are_searched() {
     let block = blocks(view).find(|id| id.starts_with("scopes")).expect("scopes").to_owned();
     assert!(view.to_string().contains("multi_external_select"), "{view:#}");
     let searched = async |person: &str, typed: &str| {
-        let search = json!({ "as": person, "view_id": form["id"], "block_id": block, "action_id": "scopes", "value": typed });
+        let search =
+            json!({ "as": person, "view_id": form["id"], "block_id": block, "action_id": "scopes", "value": typed });
         app.page("/page/suggest", search).await
     };
     let all = searched("U0ALICE", "").await;
@@ -115,7 +116,8 @@ async fn more_scopes_than_a_menu_lists_are_searched() {
         "user": { "id": "U0GREG", "team_id": "T0ACME" }, "action_id": "scopes", "block_id": block, "value": "",
         "view": { "callback_id": "access", "state": { "values": {} } },
     });
-    let body = url::form_urlencoded::Serializer::new(String::new()).append_pair("payload", &stranger.to_string()).finish();
+    let body =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("payload", &stranger.to_string()).finish();
     let answer = app.page("/page/raw", json!({ "path": "/slack/interactions", "body": body })).await;
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or(Value::Null);
     assert_eq!(body, json!({ "options": [] }), "{answer}");

@@ -252,7 +252,8 @@ async fn a_review_stands_in_the_home_of_whoever_may_answer_it_and_is_answered_th
     // Dora presses what stands in Bob's Home: it is not hers.
     let before = app.decided().await;
     let home = app.home("U0BOB").await;
-    let row = home["blocks"].as_array().expect("blocks").iter().find(|block| block.to_string().contains("review_justified"));
+    let row =
+        home["blocks"].as_array().expect("blocks").iter().find(|block| block.to_string().contains("review_justified"));
     let row = row.expect("a row");
     app.page(
         "/page/click",

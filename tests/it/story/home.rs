@@ -100,7 +100,8 @@ async fn less_is_approved_from_home_where_the_card_offers_it() {
     let held = TestApp::held(call);
     app.until("the request", async || {
         let home = says(&app.opens_home("U0BOB").await);
-        (home.contains("plain:b") && !home.contains("Approve with changes") && !home.contains("Offer less")).then_some(())
+        (home.contains("plain:b") && !home.contains("Approve with changes") && !home.contains("Offer less"))
+            .then_some(())
     })
     .await;
     app.presses_at_home("U0BOB", "approve").await;

@@ -51,7 +51,9 @@ async fn less_is_approved_by_signing_in_again_and_the_page_shows_what_is_left() 
     assert!(shown.contains("ledger:write") && !shown.contains("plain:x"), "{shown}");
     let (status, page, cookie) = stage.goes(&link, BOB).await;
     assert_eq!(status, 200, "{page}");
-    for said in ["<li><code>ledger:write</code>", "Taken out", "<code>plain:x</code>", "15m", "Writing alone is enough."] {
+    for said in
+        ["<li><code>ledger:write</code>", "Taken out", "<code>plain:x</code>", "15m", "Writing alone is enough."]
+    {
         assert!(page.contains(said), "`{said}` is missing: {page}");
     }
     assert!(!page.contains("<li><code>plain:x</code>") && !page.contains("1h"), "{page}");
@@ -62,7 +64,10 @@ async fn less_is_approved_by_signing_in_again_and_the_page_shows_what_is_left() 
     assert_eq!(granted["scope"], "ledger:write");
     let detail = approved(&stage.app).await;
     assert_eq!((&detail["removed"], &detail["duration"]), (&json!(["plain:x"]), &json!(900)));
-    assert_eq!((&detail["note"], &detail["proof"]["step_up"]["acr"]), (&json!("Writing alone is enough."), &json!("urn:example:strong")));
+    assert_eq!(
+        (&detail["note"], &detail["proof"]["step_up"]["acr"]),
+        (&json!("Writing alone is enough."), &json!("urn:example:strong"))
+    );
 }
 
 #[tokio::test]
@@ -127,7 +132,9 @@ async fn a_party_that_may_approve_with_a_reason_says_it_first_and_it_is_kept() {
     assert!(form.to_string().contains("Why you approve your own request"), "{form}");
     assert_eq!(stage.link_of("U0ALICE").await, None, "not before she says why");
     // Without a reason, or with spaces for one, there is no link.
-    for missing in [json!({ "note": null }), json!({ "note": { "note": { "type": "plain_text_input", "value": "   " } } })] {
+    for missing in
+        [json!({ "note": null }), json!({ "note": { "note": { "type": "plain_text_input", "value": "   " } } })]
+    {
         let forged = json!({ "view": { "state": { "values": missing } } });
         stage.app.click("U0ALICE", &stage.card, "approve").await;
         stage.app.fill_forged("U0ALICE", json!({ "note": "will not be sent" }), forged).await;
