@@ -26,7 +26,8 @@ impl Service {
         match request.question.ceremony {
             Ceremony::Click | Ceremony::Confirm if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::Click | Ceremony::Confirm => {
-                return self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now).await;
+                let vote = self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now);
+                return Box::pin(vote).await;
             }
             Ceremony::StepUp if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::StepUp => return self.send_a_link(checked, press, now).await,
@@ -36,7 +37,7 @@ impl Service {
     }
 
     pub(super) async fn deny(&self, checked: Checked, reason: String, now: Timestamp) -> Result<Acted, Error> {
-        self.vote(checked, Choice::Deny { reason }, Filled::default(), Proof::Click, now).await
+        Box::pin(self.vote(checked, Choice::Deny { reason }, Filled::default(), Proof::Click, now)).await
     }
 
     /// A vote, whatever it says: every guard runs now, and what follows is committed before anybody is told.

@@ -52,7 +52,7 @@ impl Service {
             let view = self.link_to_sign_in(checked, filled, now).await?;
             return Ok(view.map(|(_, view)| FormAnswer::Show(Box::new(view))));
         }
-        let acted = self.vote(checked, Choice::Approve, filled, Proof::Click, now).await?;
+        let acted = Box::pin(self.vote(checked, Choice::Approve, filled, Proof::Click, now)).await?;
         Ok(acted.map(|()| FormAnswer::Close))
     }
 
