@@ -145,8 +145,6 @@ test("restarting the service in mid-request loses nothing", async () => {
   await picture("restarted");
 });
 
-/** The card about this scope, whatever state it is in. */
-const cardAbout = (scope) => page.locator('[data-testid^="message-"]', { hasText: scope }).last();
 const form = () => page.getByTestId("form");
 const stepDone = (id) => page.locator(`[data-testid="step-${id}"][data-done="true"]`).waitFor();
 
@@ -162,7 +160,7 @@ test("ways: Bob grants less than was asked, and the client gets what is left", a
   await picture("less-form");
   await form().getByRole("button", { name: "Approve" }).click();
   await called("granted");
-  await card("approved").first().getByText("took out").waitFor();
+  await card("approved").last().getByText("took out").waitFor();
   assert.equal(await newestCall().locator(".scope.has").count(), 2, "two of three scopes");
   await stepDone("less");
   await picture("less-granted");
@@ -172,12 +170,12 @@ test("ways: an export needs the data owner and a lead, and one of them is not en
   await ask("alice-export");
   await openChannel("C0APPROVALS");
   await become("U0CAROL");
-  await press("pending", /^Approve/, { confirm: false });
+  await press("pending", /^Approve request/, { confirm: false });
   await card("pending").first().getByText("Who has approved").waitFor();
   await called("waiting");
   await picture("together-half");
   await become("U0BOB");
-  await press("pending", /^Approve/, { confirm: false });
+  await press("pending", /^Approve request/, { confirm: false });
   await called("granted");
   await stepDone("together");
   await picture("together-granted");
