@@ -4,85 +4,29 @@
 //! back only proves who sits there. What decides is the confirmation afterwards, bound to the click, the access
 //! request and the version that was shown, and it goes through the same checks and the same commit as any click.
 
-use std::collections::BTreeSet;
+mod session;
 
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::click::{Acted, Checked, Refused, Why};
 use super::deliver::random_text;
 use super::{Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Choice, Filled, MessageRef, Proof, Refusal, Status};
+use crate::domain::access_request::{AccessRequest, Choice, Filled, Proof, Refusal, Status};
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Principal;
-use crate::domain::ids::SlackUserId;
-use crate::domain::scope::{Scope, ScopeSet};
-use crate::openid::{NotProven, Provider};
+use crate::domain::scope::ScopeSet;
+use crate::openid::Provider;
 use crate::slack::click::Press;
 use crate::slack::forms;
 use crate::store::{Stage, StepUpKey, StepUpMove, StepUpRow};
 
+pub use session::NoStepUp;
+use session::Session;
+
 /// How long an approver has, from the click to the confirmation, in seconds.
 const LASTS_SECONDS: i64 = 600;
-
-/// What is kept of an authentication under way.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Session {
-    /// Who clicked.
-    user: SlackUserId,
-    /// The directory identity that must come back.
-    who: Principal,
-    /// The button that was clicked, by its hash.
-    button: String,
-    /// The message it stands on.
-    message: MessageRef,
-    /// The version that was shown.
-    shown_version: u32,
-    /// The browser that went to the provider, by the hash of its cookie.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    browser: Option<String>,
-    /// What must come back in the ID token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
-    /// The verifier of PKCE.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    verifier: Option<String>,
-    /// When the browser was sent away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sent_at: Option<Timestamp>,
-    /// What the provider said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    proof: Option<Proof>,
-    /// What the approver filled in before: it is what the page shows, and what is approved.
-    #[serde(default)]
-    left: Left,
-}
-
-/// What an approver leaves of what is shown, and why. There is no number here: signing in is stronger than that.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Left {
-    keep: Option<ScopeSet>,
-    duration: Option<u64>,
-    suggest: BTreeSet<Scope>,
-    note: Option<String>,
-}
-
-impl From<Filled> for Left {
-    fn from(filled: Filled) -> Self {
-        let Filled { keep, duration, suggest, note, number: _ } = filled;
-        Self { keep, duration, suggest, note }
-    }
-}
-
-impl From<Left> for Filled {
-    fn from(left: Left) -> Self {
-        let Left { keep, duration, suggest, note } = left;
-        Self { keep, duration, suggest, note, number: None }
-    }
-}
 
 /// A browser that is sent to the provider.
 #[derive(Debug)]
@@ -121,29 +65,6 @@ pub struct Confirmation {
     pub scopes: Vec<(String, Option<String>)>,
     /// What the form must send.
     pub csrf: SecretString,
-}
-
-/// Why a page of this ceremony shows nothing to confirm. Nothing was decided.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoStepUp {
-    /// Unknown, used or too old.
-    #[error("This link is used up or too old. Click Approve on the card again.")]
-    Gone,
-    /// It came back to another browser than the one that was sent.
-    #[error("You came back in another browser than you left with. Click Approve on the card again.")]
-    OtherBrowser,
-    /// The provider did not authenticate anybody.
-    #[error("The sign-in was not completed. Click Approve on the card again.")]
-    NotSignedIn,
-    /// Somebody else signed in.
-    #[error("You signed in as somebody else than the approver who clicked. Nothing was approved.")]
-    SomebodyElse,
-    /// The provider's answer does not count.
-    #[error("The sign-in does not count: {0}.")]
-    NotProven(NotProven),
-    /// The click does not count any more; the words say why.
-    #[error("{0}")]
-    Refused(String),
 }
 
 type Outcome<T> = Result<Result<T, NoStepUp>, Error>;
@@ -201,7 +122,7 @@ impl Service {
             request: request.id.clone(),
             stage: Stage::Opened,
             expires_at: (now + chrono::Duration::seconds(LASTS_SECONDS)).min(request.decide_by),
-            body: body(&session)?,
+            body: session.body()?,
         };
         self.0.store.open_step_up(row).await?;
         let url = format!("{}/step-up/{link}", self.public_url());
@@ -236,7 +157,7 @@ impl Service {
             to: Stage::Sent,
             state_hash: Some(sha256_hex(begun.state.as_bytes())),
             csrf_hash: None,
-            body: body(&session)?,
+            body: session.body()?,
         };
         if !self.0.store.move_step_up(step).await? {
             return Ok(Err(NoStepUp::Gone));
@@ -270,7 +191,7 @@ impl Service {
             to: if proven.is_ok() { Stage::Proven } else { Stage::Used },
             state_hash: None,
             csrf_hash: Some(sha256_hex(csrf.as_bytes())),
-            body: body(&session)?,
+            body: session.body()?,
         };
         if !self.0.store.move_step_up(step).await? {
             return Ok(Err(NoStepUp::Gone));
@@ -313,7 +234,7 @@ impl Service {
             to: Stage::Used,
             state_hash: None,
             csrf_hash: None,
-            body: body(&session)?,
+            body: session.body()?,
         };
         if !self.0.store.move_step_up(step).await? {
             return Ok(Err(NoStepUp::Gone));
@@ -396,22 +317,6 @@ impl Service {
     }
 }
 
-impl NoStepUp {
-    /// A word for the record.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Gone => "step_up_gone",
-            Self::OtherBrowser => "step_up_other_browser",
-            Self::NotSignedIn => "step_up_not_signed_in",
-            Self::SomebodyElse => "step_up_somebody_else",
-            Self::NotProven(NotProven::Stale) => "step_up_stale",
-            Self::NotProven(NotProven::Weak) => "step_up_weak",
-            Self::NotProven(_) => "step_up_not_proven",
-            Self::Refused(_) => "step_up_refused",
-        }
-    }
-}
-
 /// The provider's word, and whether it is about the approver who clicked.
 async fn prove(provider: &Provider, returned: &Returned, session: &Session, now: Timestamp) -> Result<Proof, NoStepUp> {
     let same_issuer = |issuer: &String| issuer.trim_end_matches('/') == provider.issuer().trim_end_matches('/');
@@ -428,8 +333,4 @@ async fn prove(provider: &Provider, returned: &Returned, session: &Session, now:
         return Err(NoStepUp::SomebodyElse);
     }
     Ok(Proof::StepUp(proven.step_up))
-}
-
-fn body(session: &Session) -> Result<String, Error> {
-    serde_json::to_string(session).map_err(|_| Error::Busy)
 }
