@@ -105,29 +105,29 @@ impl Service {
             return Box::pin(self.opened_from_digest(press, now)).await;
         }
         let (action, value) = pressed_what(press);
-        let outcome =
-            match self.check(&press.origin, Sought::Card(value), press.message.as_ref(), press.actions, now).await? {
-                Ok(checked) => {
-                    let stray = self.stray(&checked, now).await?;
-                    let acted = match action {
-                        cards::APPROVE => Box::pin(self.approve(checked, press, now)).await?,
-                        cards::CHANGES => self.ask_for_changes(checked, press, now).await,
-                        cards::DENY => self.ask_for_a_reason(checked, press, now).await,
-                        cards::REVOKE => self.revoke_by_click(checked, now).await?,
-                        cards::DETAILS => self.show_details(&checked, press).await,
-                        cards::CLAIM => Box::pin(self.turned(checked, Turn::Claim, now)).await?,
-                        cards::COMMENT => self.ask_for_words(checked, press, now).await,
-                        cards::HAND_OVER => self.ask_for_somebody(checked, press, now).await,
-                        cards::TAKE_BACK => Box::pin(self.take_back(checked, now)).await?,
-                        _ => Err((Some(Box::new(checked.request)), Why::Malformed("unknown button"))),
-                    };
-                    if let (Err(_), Some((request, message))) = (&acted, stray) {
-                        self.adopt(request, message, now).await?;
-                    }
-                    acted
+        let sought = Sought::Card(value);
+        let outcome = match self.check(&press.origin, sought, press.message.as_ref(), press.actions, now).await? {
+            Ok(checked) => {
+                let stray = self.stray(&checked, now).await?;
+                let acted = match action {
+                    cards::APPROVE => Box::pin(self.approve(checked, press, now)).await?,
+                    cards::CHANGES => self.ask_for_changes(checked, press, now).await,
+                    cards::DENY => self.ask_for_a_reason(checked, press, now).await,
+                    cards::REVOKE => self.revoke_by_click(checked, now).await?,
+                    cards::DETAILS => self.show_details(&checked, press).await,
+                    cards::CLAIM => Box::pin(self.turned(checked, Turn::Claim, now)).await?,
+                    cards::COMMENT => self.ask_for_words(checked, press, now).await,
+                    cards::HAND_OVER => self.ask_for_somebody(checked, press, now).await,
+                    cards::TAKE_BACK => Box::pin(self.take_back(checked, now)).await?,
+                    _ => Err((Some(Box::new(checked.request)), Why::Malformed("unknown button"))),
+                };
+                if let (Err(_), Some((request, message))) = (&acted, stray) {
+                    self.adopt(request, message, now).await?;
                 }
-                Err(refused) => Err(refused),
-            };
+                acted
+            }
+            Err(refused) => Err(refused),
+        };
         if let Err((request, why)) = outcome {
             let request = match request {
                 Some(request) => Some(request),
