@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::asking::{alice, but};
+use crate::support::asking::{alice, but, job};
 use crate::support::slack::Card;
 use crate::support::world::{DESK, LEDGER, POLICY};
 use crate::support::{Stage, TestApp, minutes, seconds};
@@ -232,4 +232,33 @@ async fn a_digest_that_is_full_deleted_or_in_a_closed_channel_loses_nothing() {
     let other = app.ask(&but(alice("plain:z"), json!({ "subject": "carol@example.com" }))).await.pending();
     let again = app.cards(DESK).await.into_iter().rfind(Card::is_digest).expect("a digest");
     assert!(again.ts != digests[1].ts && again.opener(&last).is_some() && again.opener(&other).is_some());
+}
+
+#[tokio::test]
+async fn a_digest_whose_answer_was_lost_is_found_again_and_where_nobody_may_look_both_work() {
+    let lost = json!({ "kind": "lost_answer", "method": "chat.postMessage", "times": 1 });
+    let app = stage(1).start().await;
+    app.ask(&job("plain:0")).await.pending();
+    app.fault(lost.clone()).await;
+    let request = app.ask(&job("plain:1")).await.pending();
+    app.advance(minutes(1)).await;
+    app.open("U0BOB", &digest(&app, DESK).await, &request).await;
+    assert_eq!(app.own_cards("U0BOB").await.len(), 1);
+
+    let app = stage(1).start().await;
+    let scopes = ["chat:write", "users:read", "usergroups:read", "im:write"];
+    app.page("/page/app", json!({ "scopes": scopes })).await;
+    app.ask(&job("plain:0")).await.pending();
+    app.fault(lost).await;
+    let request = app.ask(&job("plain:1")).await.pending();
+    app.advance(minutes(1)).await;
+    let digests = async || app.cards(DESK).await.into_iter().filter(Card::is_digest).collect::<Vec<_>>();
+    let both = digests().await;
+    assert_eq!(both.len(), 2);
+    // A click on the one that nobody knew of tells where it is: from then on it is kept up to date, too.
+    app.open("U0BOB", &both[0], &request).await;
+    app.approve("U0BOB", &app.own_cards("U0BOB").await[0]).await;
+    for card in digests().await {
+        assert!(card.says.contains("Approved by <@U0BOB>"), "{}", card.says);
+    }
 }
