@@ -152,7 +152,7 @@ impl Service {
     }
 
     /// Everybody in an approver set. A user group that Slack does not know has nobody in it.
-    async fn members_of(
+    pub(super) async fn members_of(
         &self,
         request: &AccessRequest,
         set: &ApproverSet,

@@ -41,6 +41,7 @@ impl Service {
     pub async fn tidy(&self) -> Result<(), Error> {
         let before = self.now() - chrono::Duration::days(CALLS_KEPT_DAYS);
         self.0.store.forget_step_ups(before).await?;
+        self.0.store.forget_cards_of_people(self.now()).await?;
         Ok(self.0.store.forget_calls(before).await?)
     }
 

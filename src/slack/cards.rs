@@ -282,7 +282,7 @@ fn changes(facts: &CardFacts<'_>) -> Option<serde_json::Value> {
 pub fn changes_words(facts: &CardFacts<'_>) -> Option<&'static str> {
     let request = facts.request;
     let possible = approving::can_change(request, approving::alternatives(facts).len());
-    if !possible || request.question.ceremony == Ceremony::StepUp {
+    if !possible {
         return None;
     }
     let can_be_told = request.server.narrow_scope || request.server.set_lifetime;

@@ -1,6 +1,7 @@
 //! The one write path of decisions.
 
 use super::cooldowns::{self, CooldownKey};
+use super::digests::{self, Joined};
 use super::interactions::Once;
 use super::outbox::{self, Delivery};
 use super::script::Script;
@@ -54,6 +55,12 @@ pub struct Commit {
     pub card: Option<(RequestId, MessageRef)>,
     /// Cards that Slack has no more.
     pub gone: Vec<MessageRef>,
+    /// An access request that stands on a digest from now on.
+    pub joined: Option<Joined>,
+    /// A button of a digest, and the one message that it counts on from now on.
+    pub bind_digest: Option<(String, MessageRef)>,
+    /// A digest's card that Slack has: of which digest, and where.
+    pub digest_card: Option<(RequestId, MessageRef)>,
     /// The review of a broken glass.
     pub review: Option<Change<Review>>,
     /// The button of a review card, and the one message that it counts on from now on.
@@ -223,11 +230,13 @@ fn write_marks(script: &mut Script, commit: &Commit, now: Timestamp) {
     if let Some((review, message)) = &commit.review_card {
         reviews::card(script, review, message, now);
     }
+    digests::write(script, commit, now);
     for message in &commit.gone {
-        script
-            .run("DELETE FROM cards WHERE channel = ? AND ts = ?")
-            .bind(message.channel.as_str())
-            .bind(message.ts.as_str());
+        for sql in
+            ["DELETE FROM cards WHERE channel = ? AND ts = ?", "DELETE FROM digest_cards WHERE channel = ? AND ts = ?"]
+        {
+            script.run(sql).bind(message.channel.as_str()).bind(message.ts.as_str());
+        }
     }
     if let Some((request, message)) = &commit.card {
         script

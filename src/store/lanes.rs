@@ -219,13 +219,20 @@ mod tests {
             i64::from(CLASSES[self.class] == "note" || CLASSES[self.class] == "direct")
         }
 
+        /// Two workspaces, each with two channels that are called the same.
+        fn name(&self) -> String {
+            format!("T{}/C{}", self.lane / 2, self.lane % 2)
+        }
+
         fn is_held(&self) -> bool {
             self.lease_until.is_some_and(|until| until > NOW)
         }
 
         fn is_open(&self, closed: &[String]) -> bool {
             let class = CLASSES[self.class];
-            !closed.contains(&format!("C{}/{class}", self.lane)) && !closed.contains(&format!("*/{class}"))
+            let workspace = self.lane / 2;
+            !closed.contains(&format!("{}/{class}", self.name()))
+                && !closed.contains(&format!("T{workspace}/*/{class}"))
         }
     }
 
@@ -242,7 +249,7 @@ mod tests {
     }
 
     fn closed() -> impl Strategy<Value = Vec<String>> {
-        let place = prop::sample::select(vec!["*", "C0", "C1", "C2", "C3"]);
+        let place = prop::sample::select(vec!["T0/*", "T1/*", "T0/C0", "T0/C1", "T1/C0", "T1/C1"]);
         let one = (place, 0..4usize).prop_map(|(place, class)| format!("{place}/{}", CLASSES[class]));
         prop::collection::vec(one, 0..4)
     }
@@ -308,7 +315,7 @@ mod tests {
                          VALUES ($1, $2, $3, $9, 'ready', $4, 0, $5, $6, $7, $8)",
                     )
                     .bind(n as i64 + 1)
-                    .bind(format!("C{}", row.lane))
+                    .bind(row.name())
                     .bind(format!("req_{:032x}", row.request))
                     .bind(row.not_before)
                     .bind(CLASSES[row.class])

@@ -6,6 +6,7 @@ mod asking_ahead;
 mod breaking_glass;
 mod cooling_down;
 mod deciding;
+mod digesting;
 mod ending;
 mod home;
 mod hours;
@@ -20,6 +21,7 @@ mod reloading;
 mod reminding;
 mod standing;
 mod step_up;
+mod step_up_filled;
 mod together;
 
 use jsonwebtoken::jwk::JwkSet;

@@ -181,7 +181,7 @@ pub struct Limits {
     pub pending_per_subject: Option<u32>,
     /// Pending access requests whose subject is the client itself; above it the answer is 429.
     pub pending_per_client: Option<u32>,
-    /// Cards per hour; above it requests join one digest card.
+    /// Cards that ask one approver within an hour; above it requests join one digest card.
     pub cards_per_approver_per_hour: Option<u32>,
     /// How long a denial refuses what it refused, in seconds.
     pub denial_cooldown: u64,

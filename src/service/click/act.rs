@@ -27,10 +27,12 @@ impl Service {
         match request.question.ceremony {
             Ceremony::Click | Ceremony::Confirm if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::Click | Ceremony::Confirm => {
-                return Box::pin(self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now)).await;
+                let vote = self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now);
+                return Box::pin(vote).await;
             }
-            Ceremony::Match => {}
+            Ceremony::StepUp if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::StepUp => return self.send_a_link(checked, press, now).await,
+            Ceremony::Match => {}
         }
         Ok(self.ask_for_approval(checked, press, Changes::Not, now).await)
     }
@@ -242,7 +244,7 @@ pub(super) fn carried(press: &Press, checked: &Checked) -> String {
 }
 
 /// Whoever may decide now, a decider, or the requester.
-fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
+pub(super) fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
     let subject = &request.asked.subject;
     let names = [Some(subject.id.as_str()), subject.email.as_deref()];
     let is_subject = names.into_iter().flatten().any(|name| Principal::new(name) == voter.principal);

@@ -7,17 +7,26 @@ use super::{Checked, Refused, Sets, Why};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::identity::{EmailMapping, Voter};
-use crate::domain::ids::{SetName, SlackUserId};
+use crate::domain::ids::{RequestId, SetName, SlackUserId};
 use crate::service::workspaces::{Caller, Place};
 use crate::service::{Error, Service};
 use crate::slack::click::Foreign;
+
+/// What a value that comes back from Slack was made for. One that was made for the one never counts as the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sought<'a> {
+    /// The buttons of a card.
+    Card(&'a str),
+    /// The buttons of a digest, which decide nothing: the value and the access request.
+    Digest(&'a str, &'a RequestId),
+}
 
 impl Service {
     /// Everything up to the approver sets.
     pub(super) async fn check(
         &self,
         from: &Caller,
-        value: &str,
+        sought: Sought<'_>,
         message: Option<&MessageRef>,
         actions: usize,
         now: Timestamp,
@@ -29,9 +38,11 @@ impl Service {
         if actions != 1 {
             return Ok(Err((None, Why::Malformed("not exactly one action"))));
         }
-        let Some((button, request)) = self.0.store.clicked(value).await? else {
-            return Ok(Err((None, Why::UnknownButton)));
+        let found = match sought {
+            Sought::Card(value) => self.0.store.clicked(value).await?,
+            Sought::Digest(value, request) => self.0.store.opened(value, request).await?,
         };
+        let Some((button, request)) = found else { return Ok(Err((None, Why::UnknownButton))) };
         if !self.is_at(&from.place, &request) {
             return Ok(Err((Some(Box::new(request)), Why::Elsewhere)));
         }

@@ -8,6 +8,7 @@ mod act;
 mod again;
 mod check;
 mod fill;
+mod open;
 mod refusal;
 mod turn;
 
@@ -23,9 +24,10 @@ use crate::domain::access_request::{AccessRequest, MessageRef, Turn};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
-use crate::slack::{access_form, approving, cards, forms, home, requester, reviews, talking};
+use crate::slack::{access_form, approving, cards, digest, forms, home, requester, reviews, talking};
 use crate::store::{Button, Once};
 
+use check::Sought;
 pub(super) use refusal::{Clicked, Refusals, Why};
 
 /// What a form's sender sees.
@@ -70,6 +72,8 @@ pub(super) struct Carried {
 
 pub(super) type Refused = (Option<Box<AccessRequest>>, Why);
 pub(super) type Acted = Result<(), Refused>;
+/// What becomes of a form that was sent.
+type Sent = Result<FormAnswer, Refused>;
 
 impl Service {
     /// A button was pressed. Whatever it leads to is committed when this returns; a refusal is whispered.
@@ -103,12 +107,16 @@ impl Service {
             // The browser opened a link; that Slack tells us of it changes nothing.
             return Ok(None);
         }
+        if press.action == digest::OPEN {
+            return Box::pin(self.opened_from_digest(from, press, now)).await;
+        }
         let once = press.trigger_id.as_deref().map(Once::of);
         if self.has_counted(once.as_ref()).await? {
             return Ok(None);
         }
         let (action, value) = pressed_what(press);
-        let outcome = match self.check(from, value, press.message.as_ref(), press.actions, now).await? {
+        let sought = Sought::Card(value);
+        let outcome = match self.check(from, sought, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
                 let checked = Checked { once, ..checked };
                 let stray = self.stray(&checked, now).await?;
@@ -166,27 +174,30 @@ impl Service {
             Some(MessageRef { channel: SlackChannelId::parse(carried.c.clone()).ok()?, ts: carried.t.clone() })
         });
         let value = carried.map(|carried| carried.v).unwrap_or_default();
-        let outcome = match self.check(from, &value, message.as_ref(), 1, now).await? {
+        let outcome = match self.check(from, Sought::Card(&value), message.as_ref(), 1, now).await? {
             Ok(checked) => Box::pin(self.form_sent(Checked { once, ..checked }, form, now)).await?,
             Err(refused) => Err(refused),
         };
-        let Err((request, why)) = outcome else { return Ok(FormAnswer::Close) };
+        let (request, why) = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(refused) => refused,
+        };
         self.write_down(from, request.as_deref(), &why, now).await?;
         Ok(FormAnswer::Say(self.words(&why, request.as_deref())))
     }
 
     /// What a form that passed the checks leads to. What it says is read against the stored request.
-    async fn form_sent(&self, checked: Checked, form: &Submission, now: Timestamp) -> Result<Acted, Error> {
+    async fn form_sent(&self, checked: Checked, form: &Submission, now: Timestamp) -> Result<Sent, Error> {
         let text = |block: &str| Some(form.value(block, block).trim().to_owned()).filter(|text| !text.is_empty());
         let malformed = |checked: Checked, why| Ok(Err((Some(Box::new(checked.request)), Why::Malformed(why))));
-        match form.callback_id.as_str() {
+        let acted = match form.callback_id.as_str() {
+            approving::APPROVE_FORM | approving::CHANGES_FORM => {
+                return Box::pin(self.approve_by_form(checked, form, now)).await;
+            }
             forms::DENY_FORM => match text(forms::REASON) {
                 Some(reason) => Box::pin(self.deny(checked, reason, now)).await,
                 None => malformed(checked, "no reason"),
             },
-            approving::APPROVE_FORM | approving::CHANGES_FORM => {
-                Box::pin(self.approve_by_form(checked, form, now)).await
-            }
             talking::COMMENT_FORM => match text(talking::WORDS) {
                 Some(words) => Box::pin(self.turned(checked, Turn::Comment(words), now)).await,
                 None => malformed(checked, "no words"),
@@ -195,7 +206,8 @@ impl Service {
                 Box::pin(self.hand_over(checked, form.value(talking::TO, talking::TO), now)).await
             }
             _ => malformed(checked, "unknown form"),
-        }
+        };
+        Ok(acted?.map(|()| FormAnswer::Close))
     }
 
     /// Whether this very click or form has counted: then it came once more, and there is nothing left to do.
