@@ -4,7 +4,7 @@ use super::Service;
 use super::workspaces::Place;
 use crate::domain::access_request::AccessRequest;
 use crate::domain::grant::Grant;
-use crate::domain::identity::{EmailMapping, Principal};
+use crate::domain::identity::{Directory, EmailMapping, Principal};
 use crate::domain::ids::SlackUserId;
 use crate::domain::token_request::{SubjectKind, TokenRequest};
 use crate::slack::SlackError;
@@ -67,13 +67,7 @@ impl Service {
         asked: &TokenRequest,
     ) -> Result<Option<SlackUserId>, SlackError> {
         let directory = place.directory();
-        if asked.subject.kind == SubjectKind::Client || directory.email == EmailMapping::Off {
-            return Ok(None);
-        }
-        let address = asked.subject.email.as_deref().unwrap_or(&asked.subject.id);
-        if !address.contains('@') {
-            return Ok(None);
-        }
+        let Some(address) = address_of(&directory, asked) else { return Ok(None) };
         let Some(id) = place.workspace.slack.lookup_by_email(address).await? else { return Ok(None) };
         let Ok(user) = SlackUserId::parse(id) else { return Ok(None) };
         let (standing, _) =
@@ -82,4 +76,19 @@ impl Service {
         let is_them = directory.principal(&user, &standing) == Some(Principal::new(address));
         Ok((is_member && is_them).then_some(user))
     }
+
+    /// Whether there may be anybody in Slack who asked, or whom the token is for.
+    pub(super) fn may_have_requester(&self, request: &AccessRequest) -> bool {
+        let by_address =
+            || self.home(request).is_some_and(|place| address_of(&place.directory(), &request.asked).is_some());
+        request.origin.asker().is_some() || self.requester(request).is_some() || by_address()
+    }
+}
+
+/// The address by which a person may be found in Slack.
+fn address_of<'a>(directory: &Directory, asked: &'a TokenRequest) -> Option<&'a str> {
+    if asked.subject.kind == SubjectKind::Client || directory.email == EmailMapping::Off {
+        return None;
+    }
+    Some(asked.subject.email.as_deref().unwrap_or(&asked.subject.id)).filter(|address| address.contains('@'))
 }

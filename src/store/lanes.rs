@@ -185,3 +185,150 @@ fn read(row: &sqlx::sqlite::SqliteRow, lease: &str) -> Result<Claimed, StoreErro
         lease: lease.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::DateTime;
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
+    use super::*;
+
+    const NOW: i64 = 1_795_460_000_000;
+    const CLASSES: [&str; 4] = ["post", "edit", "note", "direct"];
+    const BODIES: [&str; 4] = [
+        r#"{"kind":"post_card","channel":"C0"}"#,
+        r#"{"kind":"refresh_cards","channel":"C0"}"#,
+        r#"{"kind":"note_in_thread","channel":"C0","text":"Said"}"#,
+        r#"{"kind":"refresh_homes"}"#,
+    ];
+
+    #[derive(Debug, Clone)]
+    struct Waiting {
+        lane: u8,
+        class: usize,
+        request: u8,
+        not_before: i64,
+        lease_until: Option<i64>,
+    }
+
+    impl Waiting {
+        fn urgency(&self) -> i64 {
+            i64::from(CLASSES[self.class] == "note" || CLASSES[self.class] == "direct")
+        }
+
+        /// Two workspaces, each with two channels that are called the same.
+        fn name(&self) -> String {
+            format!("T{}/C{}", self.lane / 2, self.lane % 2)
+        }
+
+        fn is_held(&self) -> bool {
+            self.lease_until.is_some_and(|until| until > NOW)
+        }
+
+        fn is_open(&self, closed: &[String]) -> bool {
+            let class = CLASSES[self.class];
+            let workspace = self.lane / 2;
+            !closed.contains(&format!("{}/{class}", self.name()))
+                && !closed.contains(&format!("T{workspace}/*/{class}"))
+        }
+    }
+
+    fn waiting() -> impl Strategy<Value = Waiting> {
+        let times = prop::sample::select(vec![NOW - 5_000, NOW, NOW + 1, NOW + 5_000]);
+        let lease = prop_oneof![6 => Just(None), 1 => times.clone().prop_map(Some)];
+        (0..4u8, 0..4usize, 0..4u8, times, lease).prop_map(|(lane, class, request, not_before, lease_until)| Waiting {
+            lane,
+            class,
+            request,
+            not_before,
+            lease_until,
+        })
+    }
+
+    fn closed() -> impl Strategy<Value = Vec<String>> {
+        let place = prop::sample::select(vec!["T0/*", "T1/*", "T0/C0", "T0/C1", "T1/C0", "T1/C1"]);
+        let one = (place, 0..4usize).prop_map(|(place, class)| format!("{place}/{}", CLASSES[class]));
+        prop::collection::vec(one, 0..4)
+    }
+
+    /// What stands before a row in its lane, read plainly.
+    fn earlier(rows: &[Waiting], n: usize) -> impl Iterator<Item = &Waiting> {
+        let row = &rows[n];
+        rows[..n].iter().filter(move |other| {
+            (other.lane, other.request) == (row.lane, row.request) && (other.class == 0 || other.class == row.class)
+        })
+    }
+
+    /// Which rows are to be handed out, and when the next could be, read plainly.
+    fn plainly(rows: &[Waiting], closed: &[String]) -> (Vec<i64>, Option<i64>) {
+        let (mut firsts, mut times) = (BTreeMap::new(), Vec::new());
+        for (n, row) in rows.iter().enumerate().filter(|(_, row)| row.is_open(closed)) {
+            let lane = rows.iter().filter(|other| other.lane == row.lane);
+            if let Some(until) = lane.filter(|other| other.is_held()).filter_map(|other| other.lease_until).max() {
+                times.push(until);
+                continue;
+            }
+            let before = earlier(rows, n).map(|other| other.not_before).max();
+            times.push(before.unwrap_or(0).max(row.not_before));
+            if before.is_none() && row.not_before <= NOW {
+                let first = firsts.entry(row.lane).or_insert((row.urgency(), n));
+                *first = (*first).min((row.urgency(), n));
+            }
+        }
+        let mut firsts: Vec<_> = firsts.into_values().collect();
+        firsts.sort_unstable();
+        (firsts.into_iter().map(|(_, n)| n as i64 + 1).collect(), times.into_iter().min())
+    }
+
+    #[test]
+    fn lanes_are_handed_out_as_a_plain_reading_says() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = runtime.block_on(Store::open(&folder.path().join("c.db"))).unwrap();
+        let now = DateTime::from_timestamp_millis(NOW).unwrap();
+        let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(200) });
+        let outcome = runner.run(&(prop::collection::vec(waiting(), 0..12), closed()), |(rows, closed)| {
+            let (claimed, next) = runtime.block_on(async {
+                fill(&store, &rows).await;
+                let next = store.next_delivery_at(&closed, now).await.unwrap();
+                (store.claim(100, "lease".to_owned(), 30, &closed, now).await.unwrap(), next)
+            });
+            let claimed: Vec<i64> = claimed.iter().map(|row| row.id).collect();
+            prop_assert_eq!((claimed, next.map(|at| at.timestamp_millis())), plainly(&rows, &closed));
+            Ok(())
+        });
+        outcome.unwrap();
+    }
+
+    async fn fill(store: &Store, rows: &[Waiting]) {
+        let rows = rows.to_vec();
+        let written = store.write(move |w| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM outbox").execute(&mut w.conn).await?;
+                for (n, row) in rows.iter().enumerate() {
+                    sqlx::query(
+                        "INSERT INTO outbox (id, lane, request_id, body, state, not_before, created_at, class, urgency,
+                           lease, lease_until)
+                         VALUES ($1, $2, $3, $9, 'ready', $4, 0, $5, $6, $7, $8)",
+                    )
+                    .bind(n as i64 + 1)
+                    .bind(row.name())
+                    .bind(format!("req_{:032x}", row.request))
+                    .bind(row.not_before)
+                    .bind(CLASSES[row.class])
+                    .bind(row.urgency())
+                    .bind(row.lease_until.map(|_| "theirs"))
+                    .bind(row.lease_until.unwrap_or(0))
+                    .bind(BODIES[row.class])
+                    .execute(&mut w.conn)
+                    .await?;
+                }
+                Ok(())
+            })
+        });
+        written.await.unwrap();
+    }
+}
