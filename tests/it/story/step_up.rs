@@ -165,11 +165,12 @@ async fn a_sign_in_that_does_not_count_approves_nothing() {
         ("a shared secret", BOB, |_| {}, Signed::ClientSecret),
     ];
     let stage = Stage::set().await;
+    let mut counted = Vec::new();
     for (what, email, change, signed) in table {
         let (status, page, _) = stage.signs_in(email, change, signed).await;
-        assert_eq!(status, 403, "{what}: {page}");
-        assert!(!page.contains("csrf"), "{what}: {page}");
+        counted.extend((status != 403 || page.contains("csrf")).then_some(what));
     }
+    assert_eq!(counted, [""; 0], "these were taken for Bob's own fresh sign-in");
     stage.is_still_pending().await;
     let refused = stage.app.happened().await.iter().filter(|kind| *kind == "click.refused").count();
     assert_eq!(refused, table.len(), "each is on record");
@@ -187,13 +188,14 @@ async fn what_belongs_to_one_browser_and_one_click_works_nowhere_else() {
     for strange in ["", "countersign_step_up=guess"] {
         assert_eq!(stage.comes_back(&page, strange, "code").await.status(), 403);
     }
-    stage.provider.answers(honest.clone(), Signed::Provider);
+    stage.provider.answers(honest, Signed::Provider);
     let back = stage.comes_back(&page, &cookie, "code").await;
     assert_eq!(back.status(), 200);
     let token = csrf(&back.text().await.unwrap());
 
-    // The same state again, a guessed state, a guessed form, a form from another browser: refused.
-    stage.provider.answers(honest, Signed::Provider);
+    // The same state again (with a code that the provider would take), a guessed state, a guessed form, a form from
+    // another browser: refused.
+    stage.provider.answers(stage.provider.signs_in(&page, BOB, now), Signed::Provider);
     assert_eq!(stage.comes_back(&page, &cookie, "code").await.status(), 403);
     let guessed = stage.app.url("/step-up/callback?state=guess&code=code");
     assert_eq!(stage.browser.get(guessed).header("cookie", &cookie).send().await.unwrap().status(), 403);
