@@ -1,0 +1,10 @@
+import { chromium } from "playwright-core";
+import { readdirSync, readFileSync } from "node:fs";
+const [dir, out, from, to, cols = "3"] = process.argv.slice(2);
+const files = readdirSync(dir).sort().slice(+from, +to);
+const b = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+const p = await b.newPage({ viewport: { width: 1900, height: 1000 } });
+const img = files.map((f) => `<figure><figcaption>${f}</figcaption><img src="data:image/png;base64,${readFileSync(`${dir}/${f}`).toString("base64")}"></figure>`).join("");
+await p.setContent(`<style>body{margin:4px;display:grid;grid-template-columns:repeat(${cols},1fr);gap:6px;align-items:start;background:#999}figure{margin:0}figcaption{font:11px sans-serif}img{width:100%;max-height:1500px;object-fit:contain;object-position:top left}</style>${img}`);
+await p.screenshot({ path: out, fullPage: true });
+await b.close();
