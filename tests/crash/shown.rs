@@ -121,7 +121,9 @@ impl Oracle {
             let account = APPROVERS.iter().find(|(_, identity)| *identity == person).map_or("nobody", |(user, _)| user);
             card.words.contains(person) || card.words.contains(&format!("<@{account}>"))
         };
-        let names_them = |card: &Card| people.iter().all(|person| is_named(card, person));
+        // What ended without a grant says who ended it, not who had agreed before.
+        let without = matches!(stage, "denied" | "expired" | "cancelled");
+        let names_them = |card: &Card| without || people.iter().all(|person| is_named(card, person));
         let wrong: Vec<&Card> = all.iter().filter(|card| !card.shows(stage) || !names_them(card)).collect();
         // Of a duplicate that nobody has clicked the service cannot know; a clicked one it must know.
         let excused = wrong.len() < all.len() && wrong.iter().all(|card| !self.clicked.contains(&place(card)));
