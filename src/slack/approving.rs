@@ -213,8 +213,9 @@ fn time(request: &AccessRequest) -> Option<Value> {
 fn instead(facts: &CardFacts<'_>) -> Option<Value> {
     let alternatives = alternatives(facts);
     let each = |(place, (scope, lower)): (usize, &(Scope, Scope))| {
-        let says = (facts.texts)(lower).map(|text| text.says).unwrap_or_default();
-        option(place, lower.as_str(), Some(&format!("instead of {scope}: {says}")))
+        let says = (facts.texts)(lower).map(|text| clean(&text.says)).filter(|says| !says.is_empty());
+        let says = says.map(|says| format!(": {says}")).unwrap_or_default();
+        option(place, lower.as_str(), Some(&format!("instead of {scope}{says}")))
     };
     let options: Vec<Value> = alternatives.iter().enumerate().map(each).collect();
     let element = json!({ "type": "checkboxes", "action_id": INSTEAD, "options": options });

@@ -22,15 +22,16 @@ const people = [
   person("U0PERSON0", "Pat Zero"), person("U0PERSON1", "Pia One"), person("U0COUNTERSIGN", "Countersign", "bot"),
 ];
 const empty = {
-  you: people[0], people, slack: { plugged: true, team: "Acme (a stand-in)" }, service: { running: true }, view: null, home: null, messages: {},
+  now: "2026-11-23T18:53:20Z",
+  you: people[0], people, slack: { plugged: true, team: "Acme (a stand-in)" }, service: { up: false, url: "" }, view: null, home: null, messages: {},
   channels: [channel("C0PAY", "payments"), channel("D0ALICE", "Countersign", "dm")],
   groups: [{ id: "S0SET0", handle: "payments-leads" }, { id: "S0SET2", handle: "data-owners" }],
 };
 
 /** The whole state of the stand-in, for one thing to be drawn. */
-function showing(value) {
-  if (value.type === "modal") return { ...empty, view: { id: "V1", view: value, errors: {} } };
-  if (value.type === "home") return { ...empty, home: { id: "V1", ...value } };
+function showing(value, n) {
+  if (value.type === "modal") return { ...empty, view: { id: `V${n}`, view: value, errors: {} } };
+  if (value.type === "home") return { ...empty, home: { id: `V${n}`, ...value } };
   const ts = "1795460000.000100";
   const message = { ...value, ts: value.thread_ts ? "1795460001.000100" : ts, user: "U0COUNTERSIGN", ephemeral: Boolean(value.user), thread_ts: undefined };
   return { ...empty, messages: { C0PAY: [message] } };
@@ -45,7 +46,7 @@ before(async () => {
     const send = (type, body) => response.writeHead(200, { "content-type": type }).end(body);
     if (pathname === "/page/state") return send("application/json", JSON.stringify(state));
     if (pathname === "/page/stream") return response.writeHead(200, { "content-type": "text/event-stream" }).write(": here\n\n");
-    if (pathname === "/page/presets") return send("application/json", JSON.stringify({ presets: [], hook: "billing" }));
+    if (pathname === "/page/presets") return send("application/json", "[]");
     if (pathname === "/page/policy") return send("application/json", JSON.stringify({ text: "", file: "policy.toml" }));
     if (pathname.startsWith("/page/")) return send("application/json", "{}");
     const file = pathname === "/" ? "index.html" : pathname.slice(1);
@@ -77,10 +78,10 @@ for (const scheme of ["light", "dark"]) {
     page.on("console", (line) => line.type() === "error" && complaints.push(line.text()));
     await page.goto(url);
     // A picture shows all of it, however long it is, and nothing is on its way.
-    await page.addStyleTag({ content: "#window, #window-inside, #channel, .over { height: auto !important; max-height: none !important; overflow: visible !important } .form, .form-body { max-height: none !important } * { animation: none !important; transition: none !important } .guide { display: none }" });
+    await page.addStyleTag({ content: "body, main, .pane, .columns, #window, #window-inside, #channel, .home, .over { height: auto !important; max-height: none !important; overflow: visible !important } .form, .form-body { max-height: none !important } * { animation: none !important; transition: none !important } .guide { display: none }" });
     if (pictures) mkdirSync(`${pictures}/${scheme}`, { recursive: true });
     for (const [n, { name, value }] of gallery.entries()) {
-      state = showing(value);
+      state = showing(value, n);
       // As the page does when the stand-in says that something changed.
       await page.evaluate(async ({ tab }) => {
         const { openTab, refresh } = await import("/world.js");
@@ -88,7 +89,7 @@ for (const scheme of ["light", "dark"]) {
         await refresh();
       }, { tab: value.type === "home" ? "home" : "C0PAY" });
       const what = page.locator({ modal: '[data-testid="form"]', home: '[data-testid="home"]' }[value.type] ?? '#channel [data-testid^="message-"]').first();
-      await what.waitFor();
+      await what.waitFor({ timeout: 5_000 }).catch((error) => assert.fail(`${name}: it is not drawn: ${complaints.join('; ') || error.message}`));
       const drawn = await what.evaluate((element) => ({
         words: element.innerText, unknown: [...element.querySelectorAll(".unknown")].map((one) => one.textContent),
         tooWide: element.scrollWidth > element.clientWidth + 1,

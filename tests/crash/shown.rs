@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cards::{self, Card};
 use crate::child::Api;
 use crate::oracle::{LOOK_EVERY, Oracle, PAGE, Snapshot, Views, complete, listed, place, stage};
+use crate::world::APPROVERS;
 
 /// What has ended by itself must have been shown within this.
 const SHOWN_WITHIN: Duration = Duration::from_secs(6);
@@ -116,7 +117,13 @@ impl Oracle {
         }
         let people: Vec<&str> =
             view["approved_by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let names_them = |card: &Card| people.iter().all(|person| card.words.contains(person));
+        let is_named = |card: &Card, person: &str| {
+            let account = APPROVERS.iter().find(|(_, identity)| *identity == person).map_or("nobody", |(user, _)| user);
+            card.words.contains(person) || card.words.contains(&format!("<@{account}>"))
+        };
+        // What ended without a grant says who ended it, not who had agreed before.
+        let without = matches!(stage, "denied" | "expired" | "cancelled");
+        let names_them = |card: &Card| without || people.iter().all(|person| is_named(card, person));
         let wrong: Vec<&Card> = all.iter().filter(|card| !card.shows(stage) || !names_them(card)).collect();
         // Of a duplicate that nobody has clicked the service cannot know; a clicked one it must know.
         let excused = wrong.len() < all.len() && wrong.iter().all(|card| !self.clicked.contains(&place(card)));
