@@ -94,8 +94,8 @@ fn after(policy: &Policy, history: &History, recorded: &Recorded) -> Shape {
         Ruling::Allowed(terms) => allowed(&terms),
         Ruling::Observed(terms) => Shape { verdict: "only observed", ..allowed(&terms) },
         Ruling::BreakGlass(glass) => Shape { verdict: "issued by breaking the glass", ..allowed(&glass.terms) },
-        Ruling::Asked(question) => match &question.not_now {
-            Some(refused) => refusal(refused),
+        Ruling::Asked(question) => match policy.not_opened(asked, &question, recorded.at) {
+            Some(refused) => refusal(&refused),
             None => self::asked(&question),
         },
     }

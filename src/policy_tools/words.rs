@@ -8,6 +8,16 @@ use crate::domain::policy::{
 };
 use crate::domain::scope::Scope;
 
+/// So many of something.
+pub(super) fn plural(n: usize, noun: &str) -> String {
+    if n == 1 { format!("{n} {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// A condition on one line.
+pub(super) fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
 /// A time, as policies write it.
 pub(super) fn time(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
@@ -140,7 +150,9 @@ pub(super) fn ask_lines(ask: &Ask) -> Vec<String> {
     if let Some(reason) = &ask.reason {
         let pattern =
             reason.matches.as_ref().map(|pattern| format!(" in which {pattern} is found")).unwrap_or_default();
-        lines.push(format!("a reason{pattern} {}", if reason.required { "must be given" } else { "may be given" }));
+        let (needed, else_) =
+            if reason.required { ("must be given", "without it") } else { ("may be given", "with another one") };
+        lines.push(format!("a reason{pattern} {needed}; {else_} nobody is asked, and the answer is: {}", reason.says));
     }
     lines.extend(more_lines(ask));
     if let Some(channel) = &ask.channel {

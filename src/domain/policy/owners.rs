@@ -8,7 +8,7 @@ use cel::Value;
 
 use super::condition::{Condition, ConditionError};
 use super::facts::Facts;
-use super::{Policy, Resource};
+use super::{Policy, Question, Refused, Resource};
 use crate::domain::Timestamp;
 use crate::domain::identity::Principal;
 use crate::domain::scope::Scope;
@@ -114,6 +114,13 @@ impl Policy {
             all.extend(owners);
         }
         Ok(all)
+    }
+
+    /// Why no access request is opened although people would be asked: its rules want what this token request does not
+    /// have, or it cannot be told who must not decide.
+    pub fn not_opened(&self, asked: &TokenRequest, question: &Question, now: Timestamp) -> Option<Refused> {
+        let ownerless = || Some(Refused { rule: None, says: self.owners(asked, now).err()? });
+        question.not_now.clone().or_else(ownerless)
     }
 }
 
