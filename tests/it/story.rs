@@ -7,6 +7,7 @@ mod cooling_down;
 mod deciding;
 mod ending;
 mod home;
+mod keys;
 mod less;
 mod living;
 mod nobody;

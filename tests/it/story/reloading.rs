@@ -49,6 +49,11 @@ async fn a_policy_that_cannot_be_used_keeps_the_old_one_and_says_so_until_it_is_
             assert_eq!(app.degraded().await, json!(["policy"]));
         }
     }
+    for bytes in ["#".repeat(10 << 20).into_bytes(), [b"# \xff\xfe\n", POLICY.as_bytes()].concat()] {
+        std::fs::write(app.file("policy.toml"), bytes).expect("a file");
+        assert!(!app.running().reload_policy().await.expect("it is written down"));
+        app.ask(&alice("ledger:read")).await.granted();
+    }
     std::fs::remove_file(app.file("policy.toml")).expect("it was there");
     assert!(!app.running().reload_policy().await.expect("it is written down"));
     assert_eq!(app.degraded().await, json!(["policy"]));
@@ -56,12 +61,12 @@ async fn a_policy_that_cannot_be_used_keeps_the_old_one_and_says_so_until_it_is_
     assert_eq!(app.degraded().await, json!([]));
     let audit = app.audit().await;
     let refused: Vec<_> = audit.iter().filter(|entry| entry["kind"] == "policy.refused").collect();
-    assert_eq!(refused.len(), 4);
+    assert_eq!(refused.len(), 6);
     for entry in &refused {
         assert!(!entry.to_string().contains("approvals"), "no word of the file: {entry}");
     }
     assert_eq!(refused[0]["detail"]["file"], countersign::domain::hashing::sha256_hex(broken.as_bytes()));
-    assert_eq!(refused[3]["detail"]["file"], "unreadable");
+    assert_eq!(refused[5]["detail"]["file"], "unreadable");
     let metrics = Answer::of(app.http.get(app.url("/metrics"))).await.text;
     assert!(metrics.contains("countersign_policy_reloads_total{outcome=\"refused\"}"), "{metrics}");
 }
