@@ -13,6 +13,7 @@ mod commands;
 mod controls;
 mod cooling;
 mod deliver;
+mod deliveries;
 mod departed;
 mod glass;
 mod hand_over;
@@ -34,13 +35,13 @@ mod remind;
 mod repeats;
 mod requester;
 mod reviews;
+mod settings;
 mod step_up;
 mod time;
 mod told;
 mod waiters;
 mod workspaces;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -52,16 +53,13 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::SharedClock;
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Effect};
-use crate::domain::audit::{AuditEntry, Kind};
-use crate::domain::identity::Directory;
-use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
-use crate::domain::policy::{Mode, Policy};
-use crate::hooks::{Dialect, HookAuth};
+use crate::domain::ids::{GrantId, HookName, RequestId};
+use crate::domain::policy::Policy;
+use crate::hooks::Dialect;
 use crate::openid::Provider;
 use crate::slack::Slack;
 use crate::slack::people::People;
-use crate::store::{Delivery, Store};
+use crate::store::Store;
 
 pub use crate::openid::NotProven;
 pub use ask::Call;
@@ -71,6 +69,7 @@ pub use cooling::Lift;
 pub use deliver::Due;
 pub use operate::{GrantView, RequestView, Revocation};
 pub use reviews::ReviewView;
+pub use settings::{Hook, Settings};
 pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
 pub use workspaces::Workspace;
@@ -85,38 +84,6 @@ const CONFLICTS_MAX: usize = 8;
 const QUIET: Duration = Duration::from_millis(5);
 /// And so long they wait for that at most.
 const QUIET_MAX: Duration = Duration::from_millis(250);
-
-/// A hook as it is configured.
-pub struct Hook {
-    /// Its name.
-    pub name: HookName,
-    /// How its server speaks.
-    pub dialect: Dialect,
-    /// How its server proves who it is.
-    pub auth: HookAuth,
-    /// How long a call may be held.
-    pub hold: Duration,
-    /// Whether the policy is enforced for its calls, or only recorded.
-    pub mode: Mode,
-}
-
-/// What the service is made of.
-pub struct Settings {
-    /// The hooks, by name.
-    pub hooks: BTreeMap<HookName, Arc<Hook>>,
-    /// Who Slack users are.
-    pub directory: Directory,
-    /// The workspace.
-    pub team_id: String,
-    /// The app.
-    pub app_id: String,
-    /// Where cards go unless a rule says otherwise.
-    pub channel: SlackChannelId,
-    /// How long before the end of a grant its requester is told, in seconds.
-    pub warn_before_end: u64,
-    /// How clients reach this service, without a slash at the end.
-    pub public_url: String,
-}
 
 /// What went wrong. Callers refuse; nobody is granted anything by an error.
 #[derive(Debug, Error)]
@@ -314,93 +281,6 @@ impl Service {
         let mut bytes = [0u8; 8];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Busy)?;
         Ok(format!("{:06}", u64::from_le_bytes(bytes) % 1_000_000))
-    }
-
-    /// The channels of an access request's cards.
-    fn channels(&self, request: &AccessRequest) -> Vec<String> {
-        if request.question.channels.is_empty() {
-            vec![self.0.settings.channel.to_string()]
-        } else {
-            request.question.channels.iter().map(ToString::to_string).collect()
-        }
-    }
-
-    /// What is to be told about a step of an access request or its grant: its effects, and in the thread what happened.
-    fn deliveries(
-        &self,
-        request: &AccessRequest,
-        effects: &[Effect],
-        audit: Option<&AuditEntry>,
-    ) -> Vec<(RequestId, Delivery)> {
-        let channels = self.channels(request);
-        let mut all = Vec::new();
-        let each = |one: &dyn Fn(String) -> Delivery| channels.iter().cloned().map(one).collect::<Vec<_>>();
-        for effect in effects {
-            match effect {
-                Effect::PostCards => all.extend(Self::first_cards(request, &channels)),
-                Effect::RefreshCards => all.extend(each(&|channel| Delivery::RefreshCards { channel })),
-                Effect::Remind { number } => {
-                    all.extend(each(&|channel| Delivery::Remind { channel, number: *number }));
-                }
-                Effect::TellRequester => all.push(Delivery::TellRequester),
-                Effect::NoteInThread { text } => {
-                    all.extend(each(&|channel| Delivery::NoteInThread { channel, text: text.clone() }));
-                }
-                Effect::PassOn { from, text } => {
-                    all.push(Delivery::PassOn { from: from.clone(), text: text.clone() });
-                }
-                Effect::TellApprover { to, from } => {
-                    all.push(Delivery::TellApprover { to: to.clone(), from: from.clone() });
-                }
-            }
-        }
-        if let Some(audit) = audit.filter(|audit| is_told_in_the_thread(audit.kind)) {
-            let (what, by, at) = (audit.kind, &audit.actor, audit.at);
-            all.extend(each(&|channel| Delivery::TellThread { channel, what, by: by.clone(), at }));
-        }
-        if audit.is_some() {
-            all.push(Delivery::RefreshHomes);
-        }
-        all.into_iter().map(|delivery| (request.id.clone(), delivery)).collect()
-    }
-}
-
-/// Whether the thread of a card says that this happened.
-fn is_told_in_the_thread(kind: Kind) -> bool {
-    match kind {
-        Kind::RequestOpened
-        | Kind::VoteRecorded
-        | Kind::VoteWithdrawn
-        | Kind::RequestNarrowed
-        | Kind::NumberWrong
-        | Kind::RequestClaimed
-        | Kind::RequestHandedOver
-        | Kind::RequestApproved
-        | Kind::RequestDenied
-        | Kind::RequestExpired
-        | Kind::RequestCancelled
-        | Kind::VoteStruck
-        | Kind::GrantRevoked
-        | Kind::GrantEnded => true,
-        // What differs in a retry and what somebody says are noted in their own words; the others are nobody's business.
-        Kind::RequestJoined
-        | Kind::RequestCommented
-        | Kind::RequestReminded
-        | Kind::GlassBroken
-        | Kind::ReviewOverdue
-        | Kind::ReviewAnswered
-        | Kind::CooldownLifted
-        | Kind::Observed
-        | Kind::PolicyReloaded
-        | Kind::PolicyRefused
-        | Kind::TokenRefused
-        | Kind::TokenIssued
-        | Kind::GrantAllowed
-        | Kind::GrantCollected
-        | Kind::GrantStarted
-        | Kind::GrantEnding
-        | Kind::ClickRefused
-        | Kind::DeliveryFailed => false,
     }
 }
 

@@ -194,7 +194,7 @@ pub fn view(view: Value) -> Option<Value> {
     Some(view)
 }
 
-/// As `src/slack/mod.rs` sends it; its tests compare.
+/// As `src/slack/messages.rs` sends it; its tests compare.
 fn sent(message: &Message, whereto: Value) -> Option<Value> {
     let message = serde_json::to_value(message).expect("a message");
     Some(with(with(message, whereto), json!({ "parse": "none" })))
