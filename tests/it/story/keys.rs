@@ -227,9 +227,9 @@ async fn what_was_asked_ahead_is_collected_at_the_hooks_of_its_resource_and_nowh
 #[tokio::test]
 async fn a_rule_lets_somebody_ask_for_somebody_else_and_both_are_parties() {
     let app = offering().await;
-    let refused = app.types("U0CAROL", "ledger-cli ledger:write for 1h because PAY-1 as bob@example.com").await;
+    let refused = app.types("U0CAROL", "ledger-cli ledger:write for 1h as bob@example.com because PAY-1").await;
     assert!(refused.contains("somebody else"), "{refused}");
-    let sent = app.types("U0CAROL", "vault-cli vault:look for 1h because PAY-1 as bob@example.com").await;
+    let sent = app.types("U0CAROL", "vault-cli vault:look for 1h as bob@example.com because PAY-1").await;
     assert!(sent.contains("Sent"), "{sent}");
     let card = app.card(DESK).await;
     for person in ["U0CAROL", "U0BOB"] {
