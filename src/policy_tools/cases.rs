@@ -131,25 +131,26 @@ fn differences(policy: &Policy, case: &Case, now: Timestamp) -> anyhow::Result<V
     let at = case.at.unwrap_or(now);
     let judged = policy.judge(&asked, &first, at);
     let ruling = policy.rule(&asked, judged.clone(), !case.all_or_nothing);
-    let not_opened = match &ruling {
-        Ruling::Asked(question) => policy.not_opened(&asked, question, at),
-        Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => None,
-    };
-    compared(&case.expect, &got(&judged, &ruling, not_opened.as_ref()))
+    let refused = policy.refused_all_the_same(&asked, &ruling, at);
+    compared(&case.expect, &got(&judged, &ruling, refused.as_ref()))
 }
 
-fn got<'a>(judged: &'a [Judged], ruling: &'a Ruling, not_opened: Option<&'a Refused>) -> Got<'a> {
+fn got<'a>(judged: &'a [Judged], ruling: &'a Ruling, all_the_same: Option<&'a Refused>) -> Got<'a> {
     let nothing = Got { verdict: Verdict::Refused, says: "", judged, bounds: None, question: None };
     match ruling {
         Ruling::Refused(refused) => Got { says: &refused.says, ..nothing },
         Ruling::Allowed(terms) => Got { verdict: Verdict::Allowed, bounds: Some(&terms.bounds), ..nothing },
         Ruling::BreakGlass(glass) => {
-            Got { verdict: Verdict::BrokenGlass, bounds: Some(&glass.terms.bounds), ..nothing }
+            let broken = Got { bounds: Some(&glass.terms.bounds), ..nothing };
+            match all_the_same {
+                Some(refused) => Got { says: &refused.says, ..broken },
+                None => Got { verdict: Verdict::BrokenGlass, ..broken },
+            }
         }
         Ruling::Observed(terms) => Got { verdict: Verdict::Observed, bounds: Some(&terms.bounds), ..nothing },
         Ruling::Asked(question) => {
             let asked = Got { bounds: Some(&question.terms.bounds), question: Some(question), ..nothing };
-            match not_opened {
+            match all_the_same {
                 Some(refused) => Got { says: &refused.says, ..asked },
                 None => Got { verdict: Verdict::Asked, ..asked },
             }

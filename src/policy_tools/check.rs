@@ -54,38 +54,38 @@ fn for_all(out: &mut String, policy: &Policy) -> fmt::Result {
         out,
         "  {}",
         match policy.shared {
-            false => "people who must agree for different approver sets are different people",
-            true => "somebody who is in several approver sets counts for each of them",
+            false => "different approver sets are met by different people",
+            true => "somebody who is in several approver sets counts for each of them (shared)",
         }
     )?;
     writeln!(
         out,
         "  {}",
         match policy.partial {
-            Partial::Hold => "what is allowed waits for what people are asked about beside it",
+            Partial::Hold => "scopes that are allowed wait for those that people are asked about beside them",
             Partial::Issue =>
-                "what is allowed is issued while people are asked about the rest, where the server can do that",
+                "scopes that are allowed are issued at once, while people are asked about the others, where the server can do that",
         }
     )?;
     let limits = &policy.limits;
-    let pending = |most: Option<u32>, whose: &str| most.map(|most| format!("{whose} has at most {most} pending"));
+    let pending = |most: Option<u32>, whose: &str| most.map(|most| format!("{most} of {whose}"));
     let pending: Vec<String> =
         [pending(limits.pending_per_subject, "one person"), pending(limits.pending_per_client, "a client for itself")]
             .into_iter()
             .flatten()
             .collect();
     if !pending.is_empty() {
-        writeln!(out, "  {}; more is answered 429", pending.join(", "))?;
+        writeln!(out, "  at most {} can be pending; more is answered 429", pending.join(" and "))?;
     }
     let cools = words::time(limits.denial_cooldown);
-    writeln!(out, "  what was denied is refused for {cools}, twice as long after each further denial, up to a day")
+    writeln!(out, "  a denial refuses the same for {cools}, each further one for twice as long, up to a day")
 }
 
 fn resource(out: &mut String, resource: &Resource) -> fmt::Result {
     writeln!(out, "  {} ({})", resource.name, resource.audience)?;
     for (scope, text) in &resource.scopes {
         let risk = text.risk.map(|risk| format!("{} risk", risk_word(risk)));
-        let less = text.less.as_ref().map(|less| format!("less is {less}"));
+        let less = text.less.as_ref().map(|less| format!("{less} is offered instead"));
         let more: Vec<String> = risk.into_iter().chain(less).collect();
         let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join("; ")) };
         writeln!(out, "      {scope}: {}{more}", text.says)?;

@@ -99,6 +99,13 @@ fn why_not(passed: &Passed) -> String {
 }
 
 fn sum(out: &mut String, case: &Case<'_>, ruling: &Ruling, explained: &[Explained]) -> fmt::Result {
+    if let Some(refused) = case.policy.refused_all_the_same(case.asked, ruling, case.at) {
+        writeln!(out, "\nAll together: refused, and nobody is asked")?;
+        if let Some(rule) = &refused.rule {
+            writeln!(out, "  because of the rule   {rule}")?;
+        }
+        return writeln!(out, "  the server is told    {}", refused.says);
+    }
     match ruling {
         Ruling::Refused(refused) => {
             writeln!(out, "\nAll together: refused")?;
@@ -118,21 +125,14 @@ fn sum(out: &mut String, case: &Case<'_>, ruling: &Ruling, explained: &[Explaine
             for sets in &glass.requesters {
                 writeln!(out, "  who asks              is a person of {}", words::sets(sets))?;
             }
-            writeln!(out, "  told at once          {}", words::sets(&glass.tell))?;
+            writeln!(out, "  told at once          {}", words::all(&glass.tell))?;
             writeln!(out, "  reviewed within       {}", words::time(glass.review_within))
         }
-        Ruling::Asked(question) => match case.policy.not_opened(case.asked, question, case.at) {
-            Some(refused) => {
-                writeln!(out, "\nAll together: refused, nobody is asked")?;
-                if let Some(rule) = &refused.rule {
-                    writeln!(out, "  because of the rule   {rule}")?;
-                }
-                writeln!(out, "  the server is told    {}", refused.says)
-            }
-            None => asked(out, question)
-                .and_then(|()| never(out, case, question))
-                .and_then(|()| card(out, question, explained)),
-        },
+        Ruling::Asked(question) => {
+            asked(out, question)?;
+            never(out, case, question)?;
+            card(out, question, explained)
+        }
     }
 }
 

@@ -20,7 +20,10 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// A time, as policies write it.
 pub(super) fn time(seconds: u64) -> String {
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+    match (seconds % 3_600, seconds / 3_600) {
+        (0, hours @ 24..=96) => format!("{hours}h"),
+        (_, _) => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+    }
 }
 
 /// A scope, or words for none.
@@ -32,16 +35,21 @@ pub(super) fn scope(scope: &Scope) -> String {
 pub(super) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Allow(bounds) => format!("allows it without asking, {}", lasts(bounds)),
-        Outcome::Deny(says) => format!("refuses it: {says}"),
+        Outcome::Deny(says) => format!("refuses it, saying: {says}"),
         Outcome::Ask(ask) => format!("asks {}, {}", people(&ask.requirements), lasts(&ask.bounds)),
         Outcome::BreakGlass(glass) => format!(
-            "lets people of {} break the glass, {}; {} is told at once and must review it within {}",
+            "lets people of {} break the glass, {}; {} hear of it at once and must review it within {}",
             sets(&glass.requesters),
             lasts(&glass.bounds),
-            glass.tell.iter().map(|set| set.as_str()).collect::<Vec<_>>().join(" and "),
+            all(&glass.tell),
             time(glass.review_within)
         ),
     }
+}
+
+/// Each of these sets.
+pub(super) fn all(names: &[SetName]) -> String {
+    names.iter().map(|set| set.as_str()).collect::<Vec<_>>().join(" and ")
 }
 
 /// Any of these sets.

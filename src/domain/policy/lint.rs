@@ -52,7 +52,7 @@ impl Policy {
         }
         self.about_scopes(&mut found);
         self.about_sets(&mut found);
-        found.0.sort_by_key(|finding| finding.weight);
+        found.0.sort_by_key(|finding| (finding.weight, place(&finding.about)));
         found.0
     }
 
@@ -221,6 +221,12 @@ impl Policy {
 
 fn about(at: usize, rule: &Rule) -> String {
     format!("rule {} `{}`", at + 1, rule.name)
+}
+
+/// What is about rules comes in their order, and then the rest.
+fn place(about: &str) -> usize {
+    let number = about.strip_prefix("rule ").and_then(|rest| rest.split(' ').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)
 }
 
 fn names(sets: &[SetName]) -> String {
