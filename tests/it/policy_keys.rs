@@ -26,7 +26,14 @@ const KEYS: &[(&str, &[&str])] = &[
     ("resource.name", &["a_card_says_what_the_catalogue_says_at_that_audience_and_nothing_elsewhere"]),
     ("resource.clients", &["access_offers_a_resource_through_its_clients_alone"]),
     ("resource.hooks", &["what_was_asked_ahead_is_collected_at_the_hooks_of_its_resource_and_nowhere_else"]),
-    ("resource.owners", &["the_clients_owner_decides_nothing_whether_named_or_computed"]),
+    (
+        "resource.owners",
+        &[
+            "the_clients_owner_decides_nothing_whether_named_or_computed",
+            "an_owner_of_the_opening_stays_one_whatever_the_policy_says_later",
+            "an_owner_who_became_one_before_the_hand_over_does_not_count_any_more",
+        ],
+    ),
     ("resource.scope.name", &["a_card_says_what_the_catalogue_says_at_that_audience_and_nothing_elsewhere"]),
     ("resource.scope.says", &["alice_asks_bob_approves_and_her_client_gets_tokens_until_the_time_is_up"]),
     ("resource.scope.risk", &["what_is_critical_needs_two_people_or_a_stronger_ceremony"]),

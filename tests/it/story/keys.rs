@@ -42,6 +42,10 @@ async fn the_times_that_a_rule_names_count_and_not_the_usual_ones() {
     app.advance(minutes(5) - seconds(1)).await;
     let granted = app.ask(&alice("times")).await.granted().clone();
     assert_eq!(granted["expires_in"], 420, "max_token_lifetime");
+    let end: chrono::DateTime<chrono::Utc> =
+        granted["grant_expires_at"].as_str().expect("a time").parse().expect("a time");
+    let left = (end - countersign::clock::Clock::now(&app.clock)).num_seconds();
+    assert!((175 * 60..=175 * 60 + 1).contains(&left), "max_duration: {left}");
     app.advance(minutes(174)).await;
     assert_eq!(app.ask(&alice("times")).await.granted()["expires_in"], 61, "max_duration");
 }
@@ -248,8 +252,11 @@ async fn a_card_says_what_the_catalogue_says_at_that_audience_and_nothing_elsewh
     let app = offering().await;
     let look = but(alice("vault:look"), json!({ "audience": ["https://vault.test"] }));
     app.ask(&look).await.pending();
-    app.ask(&but(look, json!({ "audience": ["https://elsewhere.test"] }))).await.pending();
-    let (vault, elsewhere) = (app.card_of(DESK, 0).await, app.card_of(DESK, 1).await);
+    app.ask(&but(look.clone(), json!({ "audience": ["https://elsewhere.test"] }))).await.pending();
+    app.ask(&but(look, json!({ "scope": "plain:x" }))).await.pending();
+    let (vault, elsewhere, other) =
+        (app.card_of(DESK, 0).await, app.card_of(DESK, 1).await, app.card_of(DESK, 2).await);
+    assert!(other.says.contains("Vault") && other.says.contains("the policy does not describe it"), "{}", other.says);
     for said in ["Vault", "Look into the vault", "(risk: critical)"] {
         assert!(
             vault.says.contains(said) && !elsewhere.says.contains(said),

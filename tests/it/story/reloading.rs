@@ -101,6 +101,32 @@ async fn what_was_approved_before_is_handed_over_under_the_policy_of_now() {
 }
 
 #[tokio::test]
+async fn a_policy_that_allows_more_gives_nothing_more_to_what_was_granted_before() {
+    let rule = |duration: &str, token: &str, collect: &str| {
+        let rule = format!(
+            "[[rule]]\nname = \"times\"\nwhen = 'scope.startsWith(\"times\")'\nask = {{ approvers = [\"leads\"], approvals = 1, max_duration = \"{duration}\", max_token_lifetime = \"{token}\", collect_within = \"{collect}\" }}\n"
+        );
+        POLICY.replacen("[[rule]]", &format!("{rule}\n[[rule]]"), 1)
+    };
+    let app = TestApp::stage().policy(rule("1h", "7m", "5m")).start().await;
+    for scope in ["times", "times:later"] {
+        app.ask(&alice(scope)).await.pending();
+    }
+    for card in app.cards(DESK).await {
+        app.approve("U0BOB", &card).await;
+    }
+    app.ask(&alice("times")).await.granted();
+    assert!(app.policy_becomes(&rule("8h", "30m", "4h")).await);
+    assert_eq!(app.ask(&alice("times")).await.granted()["expires_in"], 420);
+    app.advance(minutes(5)).await;
+    app.ask(&alice("times:later")).await.pending();
+    app.advance(minutes(54)).await;
+    assert_eq!(app.ask(&alice("times")).await.granted()["expires_in"], 60);
+    app.advance(minutes(1)).await;
+    app.ask(&alice("times")).await.pending();
+}
+
+#[tokio::test]
 async fn a_reload_that_lowers_the_uses_counts_those_from_before() {
     let rule = "when = 'scope == \"vault:open\"'\nask = { approvers = [\"leads\"], approvals = 1, max_duration = \"30m\", uses = \"single\"";
     assert!(POLICY.contains(rule));
