@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::asking::{Answer, alice, but};
+use crate::support::slack::Card;
 use crate::support::world::{DESK, LEDGER, POLICY};
 use crate::support::{TestApp, minutes};
 
@@ -146,6 +147,36 @@ async fn a_reload_that_lowers_the_uses_counts_those_from_before() {
     app.ask_as("five", &alice("vault:open")).await.granted();
     app.ask_as("six", &alice("vault:open")).await.granted();
     app.ask_as("seven", &alice("vault:open")).await.pending();
+}
+
+#[tokio::test]
+async fn a_click_meets_the_ceremony_the_trust_and_the_people_of_the_stricter_policy() {
+    let plain = "when = 'scope.startsWith(\"plain:\")'\nask = { ";
+    let both = "[[rule]]\nname = \"both\"\nwhen = 'scope == \"both\"'\nask_all = [{ approvers = [\"leads\"], approvals = 1 }, { approvers = [\"owners\"], approvals = 1 }]\nlimits = { max_duration = \"1h\" }\n";
+    let with = |shared: bool, says: &str| {
+        let rules =
+            POLICY.replace(plain, &format!("{plain}{says}")).replacen("[[rule]]", &format!("{both}\n[[rule]]"), 1);
+        format!("shared = {shared}\n{rules}")
+    };
+    let app = TestApp::stage().policy(with(true, "self_approval = \"allowed\", ")).start().await;
+    app.ask(&alice("plain:x")).await.pending();
+    app.ask(&alice("both")).await.pending();
+    let (x, both) = (app.card_of(DESK, 0).await, app.card_of(DESK, 1).await);
+    let why = async |person: &str, card: &Card| {
+        let seq = app.audited().await;
+        app.click(person, card, "approve").await;
+        app.audit_after(seq).await[0]["detail"]["why"].clone()
+    };
+    assert!(app.policy_becomes(&with(false, "self_approval = \"allowed\", ceremony = \"confirm\", ")).await);
+    assert_eq!(why("U0BOB", &x).await, "policy_wants_more_now", "a stronger ceremony");
+    assert_eq!(why("U0CAROL", &both).await, "policy_wants_more_now", "two people");
+    assert!(app.policy_becomes(&with(true, "")).await);
+    assert_eq!(why("U0ALICE", &x).await, "policy_wants_more_now", "nobody on their own request");
+    assert!(app.policy_becomes(&with(true, "self_approval = \"allowed\", ")).await);
+    app.approve("U0ALICE", &x).await;
+    app.approve("U0CAROL", &both).await;
+    app.ask(&alice("plain:x")).await.granted();
+    app.ask(&alice("both")).await.granted();
 }
 
 #[tokio::test]
