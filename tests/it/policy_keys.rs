@@ -47,7 +47,13 @@ const KEYS: &[(&str, &[&str])] = &[
     ("rule.ask.approvers", &["every_click_that_may_not_count_changes_nothing"]),
     ("rule.ask.approvals", &["what_needs_two_people_waits_for_the_second"]),
     ("rule.ask.max_duration", &["the_times_that_a_rule_names_count_and_not_the_usual_ones"]),
-    ("rule.ask.max_token_lifetime", &["the_times_that_a_rule_names_count_and_not_the_usual_ones"]),
+    (
+        "rule.ask.max_token_lifetime",
+        &[
+            "the_times_that_a_rule_names_count_and_not_the_usual_ones",
+            "a_policy_that_allows_more_gives_nothing_more_to_what_was_granted_before",
+        ],
+    ),
     ("rule.ask.decide_within", &["the_times_that_a_rule_names_count_and_not_the_usual_ones"]),
     ("rule.ask.collect_within", &["the_times_that_a_rule_names_count_and_not_the_usual_ones"]),
     (
@@ -63,6 +69,8 @@ const KEYS: &[(&str, &[&str])] = &[
             "the_right_number_approves_and_is_shown_nowhere",
             "bob_signs_in_again_looks_once_more_and_only_then_it_is_approved",
             "an_approval_by_a_weaker_ceremony_than_the_policy_wants_now_is_void",
+            "a_vote_with_less_than_its_ceremony_demands_is_none",
+            "a_click_meets_the_ceremony_the_trust_and_the_people_of_the_stricter_policy",
         ],
     ),
     (
@@ -104,7 +112,13 @@ const KEYS: &[(&str, &[&str])] = &[
     ("limits.pending_per_client", &["a_client_that_asks_too_much_at_once_is_told_to_wait"]),
     ("limits.denial_cooldown", &["a_denial_refuses_for_as_long_as_the_policy_says"]),
     ("partial", &["what_a_rule_allows_is_issued_while_people_are_asked_about_the_rest"]),
-    ("shared", &["shared_lets_one_person_count_for_both_and_without_it_two_must_agree"]),
+    (
+        "shared",
+        &[
+            "shared_lets_one_person_count_for_both_and_without_it_two_must_agree",
+            "whoever_counts_for_several_requirements_at_once_is_named",
+        ],
+    ),
 ];
 
 /// Read and not enforced: a warning at the start says so. Empty once there is the digest card.
