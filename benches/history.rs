@@ -138,17 +138,19 @@ macro_rules! copies {
 
 const COPIES: [&str; 5] = [
     copies!(
-        "access_requests",
+        "access_requests (id, hook, client, subject_kind, subject, pending_key, state, shown_version, opened_at, decide_by,
+           due_at, version, body)",
         "'req_' || printf('%032x', i), hook, client, subject_kind, 'past' || i, lower(hex(randomblob(32))), state,
            shown_version, opened_at, decide_by, due_at, version, replace(body, id, 'req_' || printf('%032x', i))
          FROM n, access_requests WHERE id = $1"
     ),
     copies!(
-        "votes",
-        "'req_' || printf('%032x', i), principal, slack_user, at, body FROM n, votes WHERE request_id = $1"
+        "votes (request_id, place, principal, slack_user, at, body)",
+        "'req_' || printf('%032x', i), place, principal, slack_user, at, body FROM n, votes WHERE request_id = $1"
     ),
     copies!(
-        "grants",
+        "grants (id, request_id, hook, client, subject_kind, subject, coverage, scopes, granted_at, expires_at, collect_by,
+           max_uses, used, last_use_at, last_use_fingerprint, last_token_expires_at, state, due_at, version, body)",
         "'grn_' || printf('%032x', i), 'req_' || printf('%032x', i), hook, client, subject_kind, 'past' || i,
            lower(hex(randomblob(32))), scopes, granted_at, expires_at, collect_by, max_uses, used, last_use_at,
            last_use_fingerprint, last_token_expires_at, state, due_at, version,
@@ -156,11 +158,11 @@ const COPIES: [&str; 5] = [
          FROM n, grants WHERE request_id = $1"
     ),
     copies!(
-        "cards",
+        "cards (channel, ts, request_id, posted_at)",
         "channel, printf('1795440000.%09d', i), 'req_' || printf('%032x', i), posted_at FROM n, cards WHERE request_id = $1"
     ),
     copies!(
-        "buttons",
+        "buttons (value_hash, request_id, shown_version, channel, ts, minted_at)",
         "lower(hex(randomblob(32))), 'req_' || printf('%032x', i), shown_version, channel,
            printf('1795440000.%09d', i), minted_at
          FROM n, buttons WHERE request_id = $1"

@@ -64,13 +64,7 @@ impl Service {
     /// rule as for a click: a full member, confirmed, the sole holder, not mapped to somebody else.
     pub(super) async fn requester_by_address(&self, asked: &TokenRequest) -> Result<Option<SlackUserId>, SlackError> {
         let inner = &self.0;
-        if asked.subject.kind == SubjectKind::Client || inner.settings.directory.email == EmailMapping::Off {
-            return Ok(None);
-        }
-        let address = asked.subject.email.as_deref().unwrap_or(&asked.subject.id);
-        if !address.contains('@') {
-            return Ok(None);
-        }
+        let Some(address) = self.address_of(asked) else { return Ok(None) };
         let Some(id) = inner.slack.lookup_by_email(address).await? else { return Ok(None) };
         let Ok(user) = SlackUserId::parse(id) else { return Ok(None) };
         let (standing, _) =
@@ -78,5 +72,19 @@ impl Service {
         let is_member = standing.outsider(&inner.settings.team_id).is_none();
         let is_them = inner.settings.directory.principal(&user, &standing) == Some(Principal::new(address));
         Ok((is_member && is_them).then_some(user))
+    }
+
+    /// The address by which a person may be found in Slack.
+    fn address_of<'a>(&self, asked: &'a TokenRequest) -> Option<&'a str> {
+        if asked.subject.kind == SubjectKind::Client || self.0.settings.directory.email == EmailMapping::Off {
+            return None;
+        }
+        Some(asked.subject.email.as_deref().unwrap_or(&asked.subject.id)).filter(|address| address.contains('@'))
+    }
+
+    /// Whether there may be anybody in Slack who asked, or whom the token is for.
+    pub(super) fn may_have_requester(&self, request: &AccessRequest) -> bool {
+        let asked = &request.asked;
+        request.origin.asker().is_some() || self.requester(asked).is_some() || self.address_of(asked).is_some()
     }
 }

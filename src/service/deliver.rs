@@ -54,9 +54,13 @@ impl Service {
     pub async fn due(&self, most: usize) -> Result<Vec<Due>, Error> {
         let now = self.now();
         let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let closed: Vec<String> = self.places().flat_map(|place| place.pace.closed(now)).collect();
-        let claimed = self.0.store.claim(most, random_text(), LEASE_SECONDS, &closed, now).await?;
+        let claimed = self.0.store.claim(most, random_text(), LEASE_SECONDS, &self.closed(now), now).await?;
         Ok(claimed.into_iter().map(Due).collect())
+    }
+
+    /// What has to wait for its turn.
+    pub(super) fn closed(&self, now: Timestamp) -> Vec<String> {
+        self.places().flat_map(|place| place.pace.closed(now)).collect()
     }
 
     /// Performs one delivery.

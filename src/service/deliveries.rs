@@ -33,6 +33,7 @@ impl Service {
                 Effect::Remind { number } => {
                     all.extend(each(&|channel| Delivery::Remind { channel, number: *number }));
                 }
+                Effect::TellRequester if !self.may_have_requester(request) => {}
                 Effect::TellRequester => all.push(Delivery::TellRequester),
                 Effect::NoteInThread { text } => {
                     all.extend(each(&|channel| Delivery::NoteInThread { channel, text: text.clone() }));

@@ -75,7 +75,7 @@ impl Service {
                 let channels = self.channels(request);
                 let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels);
                 let message = self.with_facts(request, task.grant, "", draw);
-                or_leave!(task.turn(to.as_str()));
+                or_leave!(task.turn(to.as_str(), self.now()));
                 or_leave!(task.post_plainer(to.as_str(), &message, None).await.map_err(Delivered::Failed));
                 Ok(Delivered::Done(Box::default()))
             }
@@ -119,10 +119,11 @@ impl Service {
             let card = Some((request.id.clone(), message));
             return Ok(Delivered::Done(Box::new(Commit { card, deliveries, ..Commit::default() })));
         }
+        or_leave!(task.is_open(channel));
         or_leave!(task.may_be_told(channel).await);
-        or_leave!(task.turn(channel));
         let value = random_text();
         self.0.store.mint(&value, request, channel, None, task.now).await?;
+        or_leave!(task.turn(channel, self.now()));
         let draw = |facts: &cards::CardFacts<'_>| task.keyed(cards::card(facts));
         let card = self.with_facts(request, task.grant, &value, draw);
         let mut posted = task.place.workspace.slack.post(channel, &card, None).await;
@@ -156,7 +157,7 @@ impl Service {
     async fn refresh_cards(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
         let (mut commit, mut failure) = (Commit::default(), None);
         for message in self.cards_in(task.request, channel).await? {
-            or_leave!(task.turn(message.channel.as_str()));
+            or_leave!(task.turn(message.channel.as_str(), self.now()));
             match self.edit(task, &message).await? {
                 Ok(()) => {}
                 // Somebody deleted the message: where people still decide, they need another.
@@ -192,7 +193,7 @@ impl Service {
         let told = self.told(task.request, task.grant, &user, task.now);
         let earlier = self.0.store.notice(&task.request.id).await?;
         if let Some(earlier) = &earlier {
-            or_leave!(task.turn(earlier.message.channel.as_str()));
+            or_leave!(task.turn(earlier.message.channel.as_str(), self.now()));
             // Told in place, or an older message that offers nothing any more: either way it is edited first.
             let in_place = told.how == Told::InPlace || earlier.stage == told.stage;
             let shown = if in_place { &told.message } else { &told.without_controls };
@@ -211,7 +212,7 @@ impl Service {
                 Err(error) => return Ok(Delivered::Failed(error)),
             }
         }
-        or_leave!(task.turn(user.as_str()));
+        or_leave!(task.turn(user.as_str(), self.now()));
         self.0.store.mint_controls(&told.controls, task.now).await?;
         let posted = task.post_plainer(user.as_str(), &told.message, None).await;
         let message = or_leave!(posted.map_err(Delivered::Failed));
@@ -224,7 +225,7 @@ impl Service {
     async fn to_requester(&self, task: &Task<'_>, message: &Message) -> Result<Delivered, Error> {
         let user = or_leave!(self.requester_of(task).await.map_err(Delivered::Failed));
         let Some(user) = user else { return Ok(Delivered::Unneeded) };
-        or_leave!(task.turn(user.as_str()));
+        or_leave!(task.turn(user.as_str(), self.now()));
         or_leave!(task.post_plainer(user.as_str(), message, None).await.map_err(Delivered::Failed));
         Ok(Delivered::Done(Box::default()))
     }
@@ -251,7 +252,7 @@ impl Service {
                 continue;
             }
             or_leave!(task.may_be_told(channel).await);
-            or_leave!(task.turn(channel));
+            or_leave!(task.turn(channel, self.now()));
             match task.post_plainer(channel, &task.keyed(note.clone()), Some(&card.ts)).await {
                 Ok(_) => {}
                 Err(error) if error.fault() == Some(Fault::Message) => {}
@@ -329,8 +330,14 @@ impl Task<'_> {
         }
     }
 
-    fn turn(&self, place: &str) -> Result<(), Delivered> {
-        self.place.pace.take(place, self.row.delivery.class(), self.now).map_err(Delivered::Later)
+    /// Takes a turn, just before something is sent.
+    fn turn(&self, place: &str, now: Timestamp) -> Result<(), Delivered> {
+        self.place.pace.take(place, self.row.delivery.class(), now).map_err(Delivered::Later)
+    }
+
+    /// Whether there could be a turn: nothing is prepared that has to wait.
+    fn is_open(&self, place: &str) -> Result<(), Delivered> {
+        self.place.pace.is_open(place, self.row.delivery.class(), self.now).map_err(Delivered::Later)
     }
 
     /// Posts, and where Slack does not take that, posts its words alone.

@@ -49,12 +49,11 @@ impl Service {
     /// # Errors
     /// When the store does not answer.
     pub async fn next_due_at(&self) -> Result<Option<Timestamp>, Error> {
-        let (ends, delivery) = (self.0.store.next_due_at().await?, self.0.store.next_delivery_at().await?);
         let now = self.now();
-        // What is due and does not go out waits for its turn.
-        let turn = || self.places().filter_map(|place| place.pace.opens_at(now)).min();
-        let delivery = delivery.map(|at| if at > now { at } else { turn().unwrap_or(at) });
-        Ok(ends.into_iter().chain(delivery).min())
+        let (ends, delivery) =
+            (self.0.store.next_due_at().await?, self.0.store.next_delivery_at(&self.closed(now), now).await?);
+        let turn = self.places().filter_map(|place| place.pace.opens_at(now)).min();
+        Ok(ends.into_iter().chain(delivery).chain(turn).min())
     }
 
     pub(super) async fn time_passed_for(&self, request: &AccessRequest, now: Timestamp) -> Result<(), Error> {

@@ -132,3 +132,87 @@ impl Rule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Connection;
+
+    fn refused(what: &str) -> StoreError {
+        StoreError::Unusable(what.to_owned())
+    }
+
+    async fn connection() -> SqliteConnection {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql(
+            "CREATE TABLE loaves (name TEXT PRIMARY KEY, weight INTEGER); INSERT INTO loaves VALUES ('rye', 7)",
+        )
+        .execute(&mut conn)
+        .await
+        .unwrap();
+        conn
+    }
+
+    /// What became of one statement with its rule, after `before`.
+    async fn outcome(before: &'static str, write: impl FnOnce(&mut Script)) -> Result<(), Stopped> {
+        let mut script = Script::default();
+        write(&mut script);
+        script.execute(&mut connection().await, before).await
+    }
+
+    #[tokio::test]
+    async fn each_rule_holds_for_its_own_statement() {
+        let weigh = |script: &mut Script, name: &'static str| {
+            script
+                .run("UPDATE loaves SET weight = ? WHERE name = ?")
+                .bind(9)
+                .bind(name)
+                .changes_one_or(refused("gone"));
+        };
+        outcome("", |script| weigh(script, "rye")).await.unwrap();
+        let stopped = outcome("", |script| {
+            weigh(script, "rye");
+            weigh(script, "spelt");
+        });
+        assert!(matches!(stopped.await, Err(Stopped::Inside(StoreError::Unusable(what))) if what == "gone"));
+
+        let find = |script: &mut Script, name: &'static str| {
+            script.run("SELECT 1 FROM loaves WHERE name = ?").bind(name).finds_or(refused("not there"));
+        };
+        outcome("", |script| find(script, "rye")).await.unwrap();
+        let stopped = outcome("", |script| {
+            find(script, "rye");
+            find(script, "spelt");
+        });
+        assert!(matches!(stopped.await, Err(Stopped::Inside(StoreError::Unusable(what))) if what == "not there"));
+
+        let bake = |script: &mut Script, name: &'static str| {
+            script.run("INSERT INTO loaves VALUES (?, 1)").bind(name).is_first_or(refused("baked already"));
+        };
+        outcome("", |script| bake(script, "spelt")).await.unwrap();
+        let stopped = outcome("", |script| bake(script, "rye")).await;
+        assert!(matches!(stopped, Err(Stopped::Inside(StoreError::Unusable(what))) if what == "baked already"));
+    }
+
+    #[tokio::test]
+    async fn what_fails_before_the_script_is_told_apart_from_what_fails_inside() {
+        let look = |script: &mut Script| {
+            script.run("SELECT 1 FROM loaves").finds_or(refused("empty"));
+        };
+        outcome("SAVEPOINT a;RELEASE a;", look).await.unwrap();
+        assert!(matches!(outcome("RELEASE nothing;", look).await, Err(Stopped::Before(_))));
+        let stopped = outcome("SAVEPOINT a;", |script| {
+            script.run("SELECT 1 FROM cakes");
+        });
+        assert!(matches!(stopped.await, Err(Stopped::Inside(_)) | Err(Stopped::Before(_))));
+    }
+
+    #[tokio::test]
+    async fn a_row_that_an_earlier_statement_found_does_not_count_for_a_later_one() {
+        let stopped = outcome("", |script| {
+            script.run("SELECT 1 FROM loaves");
+            script.run("SELECT 1 FROM loaves WHERE name = 'spelt'").finds_or(refused("not there"));
+        });
+        assert!(matches!(stopped.await, Err(Stopped::Inside(StoreError::Unusable(what))) if what == "not there"));
+    }
+}
