@@ -216,7 +216,7 @@ fn there_is_no_key_that_the_list_does_not_know() {
     let (listed, mut tables) = (listed(), 0);
     for place in places(&policy, &toml::Value::is_table) {
         let mut other = policy.clone();
-        let table = place.iter().fold(&mut other, step).as_table_mut().expect("a table");
+        let table = place.iter().map(String::as_str).fold(&mut other, step).as_table_mut().expect("a table");
         table.insert("zzz".to_owned(), toml::Value::Boolean(true));
         let errors = read(&other).expect_err("an unknown key");
         let Some(unknown) = errors.iter().find(|error| error.found == "an unknown key") else { continue };
@@ -244,7 +244,7 @@ fn no_time_of_a_policy_is_none_or_negative_or_longer_than_ten_years() {
     for place in times {
         for time in ["0s", "-1h", "3653days", "1000000years"] {
             let mut other = policy.clone();
-            *place.iter().fold(&mut other, step) = toml::Value::String(time.to_owned());
+            *place.iter().map(String::as_str).fold(&mut other, step) = toml::Value::String(time.to_owned());
             let errors = read(&other).expect_err(time);
             let told = errors.iter().any(|error| {
                 let last = place.last().map(String::as_str).unwrap_or_default();
@@ -305,10 +305,10 @@ fn places(policy: &toml::Value, wanted: &dyn Fn(&toml::Value) -> bool) -> Vec<Ve
     found
 }
 
-fn step<'v>(value: &'v mut toml::Value, key: &String) -> &'v mut toml::Value {
+fn step<'v>(value: &'v mut toml::Value, key: &str) -> &'v mut toml::Value {
     match key.parse::<usize>() {
         Ok(n) => &mut value[n],
-        Err(_) => &mut value[key.as_str()],
+        Err(_) => &mut value[key],
     }
 }
 
