@@ -10,6 +10,7 @@ mod digesting;
 mod ending;
 mod home;
 mod hours;
+mod keys;
 mod less;
 mod living;
 mod nobody;
