@@ -7,6 +7,7 @@ mod cooling_down;
 mod deciding;
 mod ending;
 mod home;
+mod leaving_nothing;
 mod less;
 mod living;
 mod nobody;
