@@ -11,6 +11,7 @@ mod ending;
 mod home;
 mod hours;
 mod keys;
+mod leaving_nothing;
 mod less;
 mod living;
 mod nobody;

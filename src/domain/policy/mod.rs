@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{HookName, SetName, SlackChannelId, SlackGroupId, SlackUserId};
 use super::scope::{Scope, ScopeSet};
 
+mod ahead;
 mod ask;
 mod check;
 mod condition;
@@ -33,6 +34,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::{AheadRuling, Judging};
 pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfApproval};
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
