@@ -165,7 +165,7 @@ impl Service {
             reason: Some(filled.reason).filter(|reason| !reason.is_empty()),
             subject: None,
         };
-        let asked = self.ask_ahead(&who, &wish).await?;
+        let asked = Box::pin(self.ask_ahead(&who, &wish)).await?;
         let about_reason = matches!(&asked, Asked::Refused(says) if wants_reason(&self.policy(), says));
         let block = if about_reason { access_form::REASON.to_owned() } else { filled.scopes_block };
         Ok(self.sent(&asked, &block))

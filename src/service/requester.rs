@@ -66,7 +66,7 @@ impl Service {
             asked.hook = first.clone();
         }
         let origin = Origin::Ahead(Box::new(Ahead { by: who.asker.clone(), hooks, starts_at: wish.starts_at }));
-        self.open_in_slack(&policy, asked, *question, server, origin, now).await
+        Box::pin(self.open_in_slack(&policy, asked, *question, server, origin, now)).await
     }
 
     /// Asks for a grant to go on for another while; the grant itself is not touched.
@@ -111,7 +111,7 @@ impl Service {
         let server = hook.dialect.abilities().into();
         let by = who.asker.clone();
         let origin = Origin::Extension(Box::new(Extension { by, of: grant.id, ends_at: grant.expires_at }));
-        self.open_in_slack(&policy, asked, question, server, origin, now).await
+        Box::pin(self.open_in_slack(&policy, asked, question, server, origin, now)).await
     }
 
     /// The requester has no more need of a grant.

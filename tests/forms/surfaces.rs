@@ -173,6 +173,7 @@ fn reviewed(s: &Scene, state: ReviewState, draw: impl FnOnce(&ReviewFacts<'_>) -
         };
         let review = Review {
             id: request.id.clone(),
+            workspace: None,
             grant: GrantId::parse(request.id.as_str().replace("req_", "grn_")).expect("an id"),
             asked: request.asked.clone(),
             scopes: request.question.terms.scopes.clone(),

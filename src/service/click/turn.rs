@@ -14,7 +14,7 @@ impl Service {
     /// An approver takes an approval back. Nothing else has to hold than that it is theirs and people still decide.
     pub(super) async fn take_back(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
         let voter = Box::new(checked.voter.clone());
-        self.happens(checked, Event::TookBack(voter), now).await
+        Box::pin(self.happens(checked, Event::TookBack(voter), now)).await
     }
 
     /// An approver does something that decides nothing.
@@ -22,7 +22,7 @@ impl Service {
         match self.may_act(checked, now) {
             Ok(checked) => {
                 let voter = Box::new(checked.voter.clone());
-                self.happens(checked, Event::Turned(voter, turn), now).await
+                Box::pin(self.happens(checked, Event::Turned(voter, turn), now)).await
             }
             Err(refused) => Ok(Err(refused)),
         }

@@ -119,7 +119,6 @@ async fn buttons_forms_and_messages_from_before_an_upgrade_say_that_they_are_out
 }
 
 #[tokio::test]
-#[ignore = "until a payload that comes twice is known by its trigger"]
 async fn a_form_that_slack_does_not_open_any_more_is_told_and_costs_nothing() {
     let app = TestApp::start().await;
     app.ask(&alice("ledger:write plain:a")).await.pending();
@@ -208,7 +207,6 @@ async fn clicks_that_come_late_or_in_another_order_are_judged_when_they_come() {
 }
 
 #[tokio::test]
-#[ignore = "until a payload that comes twice is known by its trigger"]
 async fn every_kind_of_payload_that_comes_twice_counts_once() {
     let policy = POLICY.replace("hooks = [\"shop\"]", "hooks = [\"shop\", \"signed\"]\nclients = [\"ledger-cli\"]");
     let app = TestApp::stage().policy(policy).start().await;
@@ -246,7 +244,6 @@ async fn every_kind_of_payload_that_comes_twice_counts_once() {
 }
 
 #[tokio::test]
-#[ignore = "until a payload that comes twice is known by its trigger"]
 async fn a_payload_that_is_sent_again_later_counts_for_nothing() {
     let mut app = TestApp::start().await;
     app.ask(&alice("ledger:close")).await.pending();
