@@ -224,7 +224,7 @@ impl Service {
                 return Ok(Asked::Already(Box::new(pending)));
             }
             // Its deadline has passed, and nobody has written that down yet.
-            self.time_passed_for(&pending, now).await?;
+            Box::pin(self.time_passed_for(&pending, now)).await?;
         }
         for hook in request.hooks() {
             let there = TokenRequest { hook, ..request.asked.clone() };

@@ -54,7 +54,7 @@ pub struct Granted {
 pub enum Fact {
     /// The machine's clock says this; sometimes it says less than before.
     Clock(Time),
-    /// Another policy is in force, with this cool-down in seconds.
+    /// Another policy is in force.
     Policy(usize),
     /// A call with an identifier came.
     Called(Wish),

@@ -137,12 +137,12 @@ fn count(step: &Step, seen: &Seen, before: &Records, after: &Records, tally: &mu
 
 /// The same sequences through the running service. A step that people could not make here is left out.
 async fn live_served(plans: &[Plan], steps: &[Step], tally: &mut Tally) -> Result<(), TestCaseError> {
-    let (mut served, mut model) = (Served::start(plans).await, Model::new(plans));
+    let (mut served, mut model) = (Box::pin(Served::start(plans)).await, Model::new(plans));
     for (n, step) in steps.iter().enumerate() {
         let Some(step) = served.possible(step) else { continue };
         let fail = |says: String| TestCaseError::fail(format!("step {n}, {step:?}: {says}"));
         let before = served.records().clone();
-        let seen = served.act(&step).await;
+        let seen = Box::pin(served.act(&step)).await;
         let expected = model.expect(&step, served.clock());
         model.worker();
         let is_call = matches!(step, Step::Call(_) | Step::CallAgain);
@@ -162,7 +162,7 @@ async fn live_served(plans: &[Plan], steps: &[Step], tally: &mut Tally) -> Resul
             return Err(fail(format!("it stands as {is:#?}\nthe model says {ought:#?} of {expected:?}")));
         }
         invariants::check(&before, after).map_err(fail)?;
-        served.i12_cards_show_what_is_kept().await.map_err(fail)?;
+        Box::pin(served.i12_cards_show_what_is_kept()).await.map_err(fail)?;
         count(&step, if is_call { &seen } else { &expected }, &before, after, tally);
     }
     served.stop().await;
@@ -174,7 +174,7 @@ type Live<'l> = &'l (dyn Fn(&[Plan], &[Step], &mut Tally) -> Result<(), TestCase
 /// Lives through so many sequences, on every core that there is.
 fn run(cases: u32, live: Live<'_>) -> Tally {
     let shards = u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1).min(cases);
-    let total = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let shard = |n| scope.spawn(move || shard(cases.div_ceil(shards), u64::from(n), live));
         let all: Vec<_> = (0..shards).map(shard).collect();
         let join = |one: std::thread::ScopedJoinHandle<'_, Tally>| {
@@ -184,9 +184,7 @@ fn run(cases: u32, live: Live<'_>) -> Tally {
             tally.into_iter().for_each(|(what, times)| *total.entry(what).or_default() += times);
             total
         })
-    });
-    println!("{cases} sequences: {total:#?}");
-    total
+    })
 }
 
 fn shard(cases: u32, n: u64, live: Live<'_>) -> Tally {
@@ -238,6 +236,7 @@ fn the_pure_core_does_what_the_model_says() {
     let policies = policies(&plans::all());
     let cases = sequences("MODEL_SEQUENCES", 2_000);
     let tally = run(cases, &|plans, steps, tally| live(plans, &policies, steps, tally));
+    println!("{cases} sequences through the pure core: {tally:#?}");
     for what in SOMETIMES {
         let times = tally.get(what).copied().unwrap_or(0);
         assert!(times >= u64::from(cases / 1_000), "{what}: only {times} times in {cases} sequences");
@@ -247,5 +246,7 @@ fn the_pure_core_does_what_the_model_says() {
 #[test]
 fn the_service_does_what_the_model_says() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    run(sequences("MODEL_SERVED", 20), &|plans, steps, tally| runtime.block_on(live_served(plans, steps, tally)));
+    let cases = sequences("MODEL_SERVED", 20);
+    let tally = run(cases, &|plans, steps, tally| runtime.block_on(live_served(plans, steps, tally)));
+    println!("{cases} sequences through the service: {tally:#?}");
 }

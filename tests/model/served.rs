@@ -40,7 +40,7 @@ impl<'p> Served<'p> {
     pub async fn start(plans: &'p [Plan]) -> Self {
         let stage = TestApp::stage().policy(plans[0].toml());
         let stage = stage.change_config("\"U0NORA\" = \"nora@example.com\"", "\"U0NORA\" = \"bob@example.com\"");
-        let mut app = stage.set().await;
+        let mut app = Box::pin(stage.set()).await;
         app.clock.set(speak::time(0));
         app.run().await.expect("the service starts");
         let (first, cards, offered) = (HashMap::new(), HashMap::new(), HashMap::new());
@@ -94,7 +94,7 @@ impl<'p> Served<'p> {
 
     /// Does one step, and says what is seen of it.
     pub async fn act(&mut self, step: &Step) -> Seen {
-        let seen = self.acted(step).await;
+        let seen = Box::pin(self.acted(step)).await;
         self.app.settle().await;
         self.read().await;
         match seen {
