@@ -222,10 +222,10 @@ fn write_marks(script: &mut Script, commit: &Commit, now: Timestamp) {
         once.write(script, now);
     }
     if let Some((hash, message)) = &commit.bind {
-        bind_button(script, hash, message);
+        bind_button(script, OF_CARDS, hash, message);
     }
     if let Some((hash, message)) = &commit.bind_review {
-        reviews::bind(script, hash, message);
+        bind_button(script, OF_REVIEWS, hash, message);
     }
     if let Some((review, message)) = &commit.review_card {
         reviews::card(script, review, message, now);
@@ -382,17 +382,23 @@ fn replace_grant(script: &mut Script, grant: &Grant) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The two statements that bind a button of these: the message where there is none yet, and whether it is this one.
+macro_rules! binding_of {
+    ($buttons:literal) => {
+        (
+            concat!("UPDATE ", $buttons, " SET ts = ? WHERE value_hash = ? AND channel = ? AND ts IS NULL"),
+            concat!("SELECT 1 FROM ", $buttons, " WHERE value_hash = ? AND channel = ? AND ts = ?"),
+        )
+    };
+}
+
+/// The buttons of cards.
+const OF_CARDS: (&str, &str) = binding_of!("buttons");
+/// The buttons of review cards.
+const OF_REVIEWS: (&str, &str) = binding_of!("review_buttons");
+
 /// Slack's answer, or the first click where no answer came, binds a button to one message; then nothing moves it.
-fn bind_button(script: &mut Script, hash: &str, message: &MessageRef) {
-    script
-        .run("UPDATE buttons SET ts = ? WHERE value_hash = ? AND channel = ? AND ts IS NULL")
-        .bind(message.ts.as_str())
-        .bind(hash)
-        .bind(message.channel.as_str());
-    script
-        .run("SELECT 1 FROM buttons WHERE value_hash = ? AND channel = ? AND ts = ?")
-        .bind(hash)
-        .bind(message.channel.as_str())
-        .bind(message.ts.as_str())
-        .finds_or(conflict());
+fn bind_button(script: &mut Script, (bind, is_bound): (&'static str, &'static str), hash: &str, message: &MessageRef) {
+    script.run(bind).bind(message.ts.as_str()).bind(hash).bind(message.channel.as_str());
+    script.run(is_bound).bind(hash).bind(message.channel.as_str()).bind(message.ts.as_str()).finds_or(conflict());
 }

@@ -21,6 +21,24 @@ pub(super) enum Sought<'a> {
     Digest(&'a str, &'a RequestId),
 }
 
+/// The account that pressed one button of ours, as the payload says, before anything is looked up.
+pub(in crate::service) fn pressed_by(from: &Caller, actions: usize) -> Result<&SlackUserId, Why> {
+    if let Some(foreign) = from.foreign {
+        return Err(Why::Foreign(foreign));
+    }
+    let user = from.origin.user.as_ref().ok_or(Why::Foreign(Foreign::Nobody))?;
+    if actions == 1 { Ok(&user.id) } else { Err(Why::Malformed("not exactly one action")) }
+}
+
+/// The message that was clicked, where a button that was sent to this channel counts on it.
+pub(in crate::service) fn counted_on(
+    channel: &str,
+    ts: Option<&str>,
+    clicked: Option<&MessageRef>,
+) -> Option<MessageRef> {
+    clicked.filter(|m| m.channel.as_str() == channel && ts.is_none_or(|ts| ts == m.ts)).cloned()
+}
+
 impl Service {
     /// Everything up to the approver sets.
     pub(super) async fn check(
@@ -31,13 +49,10 @@ impl Service {
         actions: usize,
         now: Timestamp,
     ) -> Result<Result<Checked, Refused>, Error> {
-        if let Some(foreign) = from.foreign {
-            return Ok(Err((None, Why::Foreign(foreign))));
-        }
-        let Some(user) = &from.origin.user else { return Ok(Err((None, Why::Foreign(Foreign::Nobody)))) };
-        if actions != 1 {
-            return Ok(Err((None, Why::Malformed("not exactly one action"))));
-        }
+        let user = match pressed_by(from, actions) {
+            Ok(user) => user,
+            Err(why) => return Ok(Err((None, why))),
+        };
         let found = match sought {
             Sought::Card(value) => self.0.store.clicked(value).await?,
             Sought::Digest(value, request) => self.0.store.opened(value, request).await?,
@@ -46,10 +61,10 @@ impl Service {
         if !self.is_at(&from.place, &request) {
             return Ok(Err((Some(Box::new(request)), Why::Elsewhere)));
         }
-        let there = message.filter(|m| m.channel.as_str() == button.channel);
-        let there = there.filter(|m| button.ts.as_ref().is_none_or(|ts| *ts == m.ts)).cloned();
-        let Some(message) = there else { return Ok(Err((Some(Box::new(request)), Why::OtherMessage))) };
-        match self.voter(&user.id, &request, now).await {
+        let Some(message) = counted_on(&button.channel, button.ts.as_deref(), message) else {
+            return Ok(Err((Some(Box::new(request)), Why::OtherMessage)));
+        };
+        match self.voter(user, &request, now).await {
             Ok(voter) => {
                 let place = Arc::clone(&from.place);
                 Ok(Ok(Checked { place, request, button, message, voter, once: None }))

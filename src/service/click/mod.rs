@@ -28,6 +28,7 @@ use crate::slack::{access_form, approving, cards, digest, forms, home, requester
 use crate::store::{Button, Once};
 
 use check::Sought;
+pub(super) use check::{counted_on, pressed_by};
 pub(super) use refusal::{Clicked, Refusals, Why};
 
 /// What a form's sender sees.
