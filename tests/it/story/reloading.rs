@@ -63,7 +63,7 @@ async fn a_policy_that_cannot_be_used_keeps_the_old_one_and_says_so_until_it_is_
     }
     for bytes in ["#".repeat(10 << 20).into_bytes(), [b"# \xff\xfe\n", POLICY.as_bytes()].concat()] {
         std::fs::write(app.file("policy.toml"), bytes).expect("a file");
-        assert!(!app.running().reload_policy().await.expect("it is written down"));
+        assert!(!app.running().reload().await.expect("it is written down"));
         assert_eq!(app.degraded().await, json!(["policy"]));
     }
     std::fs::remove_file(app.file("policy.toml")).expect("it was there");
