@@ -89,14 +89,18 @@ impl Running {
         self.service.store().check_in_background().await
     }
 
-    /// Reads the policy file anew and puts it in force, all of it or nothing. Secrets and hooks are not read anew:
-    /// that takes a restart. Answers whether the file's policy is in force now.
+    /// Reads the policy and who is who anew and puts both in force, all of it or nothing. Secrets and hooks are not
+    /// read anew: that takes a restart. Answers whether what the files say is in force now.
     ///
     /// # Errors
     /// When the store does not take the record of it.
-    pub async fn reload_policy(&self) -> Result<bool, crate::service::Error> {
-        match self.config.load_policy() {
-            Ok(policy) => self.service.policy_reloaded(policy).await.map(|()| true),
+    pub async fn reload(&self) -> Result<bool, crate::service::Error> {
+        match self.config.reread() {
+            Ok((policy, directories)) => {
+                self.service.directories_become(directories);
+                self.service.policy_reloaded(policy).await?;
+                self.service.directory_loaded().await.map(|()| true)
+            }
             Err(mistakes) => {
                 let file = self.config.policy_version();
                 self.service.policy_refused(&mistakes.to_string(), file).await.map(|()| false)

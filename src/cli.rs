@@ -222,13 +222,13 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// SIGHUP has the policy read anew, as often as it comes.
+/// SIGHUP has the policy, and who is who, read anew, as often as it comes.
 fn reload_at_hangup(running: &app::Running) -> anyhow::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {
-            if let Err(error) = running.reload_policy().await {
-                tracing::error!(%error, "reading the policy anew could not be written down");
+            if let Err(error) = running.reload().await {
+                tracing::error!(%error, "what was read anew could not be written down");
             }
         }
         std::future::pending::<()>().await

@@ -95,6 +95,9 @@ fn people(out: &mut String, policy: &Policy) -> fmt::Result {
             writeln!(out, "             at most {most} pending for one {whose}")?;
         }
     }
+    if let Some(most) = limits.cards_per_approver_per_hour {
+        writeln!(out, "             at most {most} cards an hour for one approver; what comes above shares one card")?;
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The two files that a deployment consists of: `countersign.toml` says how it runs, `policy.toml` who may
 //! get what. Everything in them means something or is refused, and all mistakes are told at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ pub use step_up_file::{PersonClaim, StepUpConfig};
 /// How a deployment runs. Every value is in its final type.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file that all of this stands in, as a path that can be opened.
+    pub file: PathBuf,
     /// Where callers reach it.
     pub server: Server,
     /// Where it keeps what it knows.
@@ -186,6 +188,9 @@ pub enum Role {
     Operator,
 }
 
+/// Who is who in each workspace.
+pub type Directories = BTreeMap<SlackTeamId, Directory>;
+
 /// A deployment, read and checked.
 #[derive(Debug)]
 pub struct Loaded {
@@ -221,7 +226,8 @@ impl Config {
         let config = server_file::parse(&path.display().to_string(), &text, &sources, &mut warnings);
         // The policy is read even where the first file has mistakes, so that all of them are told at once.
         match config {
-            Ok(config) => {
+            Ok(mut config) => {
+                path.clone_into(&mut config.file);
                 let policy = config.load_policy()?;
                 warnings.extend(policy.warnings.iter().cloned());
                 Ok(Loaded { config, policy, warnings })
@@ -235,6 +241,36 @@ impl Config {
                 Err(ConfigErrors(errors))
             }
         }
+    }
+
+    /// What is read anew while the service runs: the policy, and who is who. All of it can be used, or none.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`]: every mistake of both.
+    pub fn reread(&self) -> Result<(Policy, Directories), ConfigErrors> {
+        match (self.load_policy(), self.load_directories()) {
+            (Ok(policy), Ok(directories)) => Ok((policy, directories)),
+            (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => Err(errors),
+            (Err(ConfigErrors(errors)), Err(ConfigErrors(more))) => {
+                Err(ConfigErrors(errors.into_iter().chain(more).collect()))
+            }
+        }
+    }
+
+    fn load_directories(&self) -> Result<Directories, ConfigErrors> {
+        let file = self.file.display().to_string();
+        let all = server_file::directories(&file, &read_file(&self.file)?)?;
+        let missing = self.slack.all().filter(|one| !all.contains_key(&one.team_id));
+        let errors: Vec<ConfigError> = missing
+            .map(|one| ConfigError {
+                file: file.clone(),
+                line: None,
+                key: "slack".to_owned(),
+                found: format!("no workspace {} any more", one.team_id),
+                allowed: "the workspaces of the start: for others the service must be started anew".to_owned(),
+            })
+            .collect();
+        if errors.is_empty() { Ok(all) } else { Err(ConfigErrors(errors)) }
     }
 
     /// The version of what stands in the policy file now, whether or not it can be used.

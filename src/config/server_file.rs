@@ -1,6 +1,6 @@
 //! `countersign.toml`: how a deployment runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,8 @@ use toml::de::{DeTable, DeValue};
 use super::reader::{ConfigErrors, Findings, Section};
 use super::secrets::Sources;
 use super::{ApiKey, Config, Database, Role, Server, hook_file, slack_file, step_up_file, values};
+use crate::domain::identity::Directory;
+use crate::domain::ids::SlackTeamId;
 
 const AN_ADDRESS: &str = "how Slack and clients reach this service, like \"https://countersign.example.com\"";
 const A_DATABASE: &str = "an SQLite file like \"sqlite://countersign.db\"; this version has no other database";
@@ -23,6 +25,14 @@ pub(super) fn parse(
     let Some(table) = findings.parse() else { return findings.conclude(None) };
     let config = read(Section::root(&findings, &table), sources, warnings);
     findings.conclude(config)
+}
+
+/// Who is who, by workspace: all that is read anew while the service runs.
+pub(super) fn directories(file: &str, text: &str) -> Result<BTreeMap<SlackTeamId, Directory>, ConfigErrors> {
+    let findings = Findings::new(file, text);
+    let Some(table) = findings.parse() else { return findings.conclude(None) };
+    let all = slack_file::directories(&Section::root(&findings, &table));
+    findings.conclude(Some(all))
 }
 
 /// Where the policy is, read leniently: for a file that has mistakes elsewhere.
@@ -52,7 +62,7 @@ fn read(root: Section<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>) ->
         Some(step_up) => Some(step_up?),
         None => None,
     };
-    Some(Config { server, database, policy_file, slack, hooks, step_up, api_keys })
+    Some(Config { file: PathBuf::new(), server, database, policy_file, slack, hooks, step_up, api_keys })
 }
 
 fn needed<'a>(root: &Section<'a>, key: &'static str, allowed: &str) -> Option<Section<'a>> {

@@ -89,8 +89,7 @@ fn workspace(section: &Section<'_>, sources: &Sources<'_>, mut directory: Direct
         true => section.read("api_url", api_url),
         false => Url::parse(SLACK_API).ok(),
     };
-    let team_id =
-        section.need("team_id", "the workspace's id, like \"T0ACME\"", |v| values::name(v, |t| SlackTeamId::parse(t)));
+    let team_id = team_id(section);
     if several {
         section.missing("name", "a name for it, which hooks can say");
     }
@@ -122,13 +121,7 @@ fn workspace(section: &Section<'_>, sources: &Sources<'_>, mut directory: Direct
     }
     let signing_secrets = sources.several(section, "signing_secrets");
     let signing_secrets = if section.has("signing_secrets") { signing_secrets } else { Some(Vec::new()) };
-    if let Some(table) = section.section("users") {
-        let more = users(&table);
-        for user in more.keys().filter(|user| directory.users.contains_key(*user)) {
-            table.wrong(user.as_str(), "an account for the second time", "each account once");
-        }
-        directory.users.extend(more);
-    }
+    own_users(section, &mut directory);
     Some(Slack {
         name: name?,
         api_url: api_url?,
@@ -147,6 +140,32 @@ fn workspace(section: &Section<'_>, sources: &Sources<'_>, mut directory: Direct
         connections,
         directory,
     })
+}
+
+fn team_id(section: &Section<'_>) -> Option<SlackTeamId> {
+    section.need("team_id", "the workspace's id, like \"T0ACME\"", |v| values::name(v, |t| SlackTeamId::parse(t)))
+}
+
+/// The people whom a workspace's own table names.
+fn own_users(section: &Section<'_>, directory: &mut Directory) {
+    let Some(table) = section.section("users") else { return };
+    let more = users(&table);
+    for user in more.keys().filter(|user| directory.users.contains_key(*user)) {
+        table.wrong(user.as_str(), "an account for the second time", "each account once");
+    }
+    directory.users.extend(more);
+}
+
+/// Who is who in each workspace, and nothing else of the file: for a reload.
+pub(super) fn directories(root: &Section<'_>) -> BTreeMap<SlackTeamId, Directory> {
+    let (email, users) = root.section("identity").map(identity).unwrap_or_default();
+    let (mut users, mut all) = (Some(users), BTreeMap::new());
+    for section in root.one_or_several("slack", "name") {
+        let mut directory = Directory { email, users: users.take().unwrap_or_default() };
+        own_users(&section, &mut directory);
+        all.extend(team_id(&section).map(|team| (team, directory)));
+    }
+    all
 }
 
 /// Slack closes a socket now and then; one of two is always open.

@@ -27,6 +27,7 @@ pub mod policy;
 
 pub mod access_request;
 pub mod grant;
+pub mod hand_over;
 pub mod quorum;
 pub mod review;
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::ahead::{Verdict, Wish, asked_ahead};
+use super::ahead::{Wish, asked_ahead};
 use super::click::FormAnswer;
 use super::requester::Asked;
 use super::workspaces::{Caller, Member};
 use super::{Error, Service};
-use crate::domain::policy::{Outcome, Policy, Resource};
+use crate::domain::policy::{AheadRuling, Outcome, Policy, Resource};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::slack::access_form::{self, Choice, Form};
 use crate::slack::click::{PressedView, Submission, Suggestion};
@@ -165,7 +165,7 @@ impl Service {
             reason: Some(filled.reason).filter(|reason| !reason.is_empty()),
             subject: None,
         };
-        let asked = self.ask_ahead(&who, &wish).await?;
+        let asked = Box::pin(self.ask_ahead(&who, &wish)).await?;
         let about_reason = matches!(&asked, Asked::Refused(says) if wants_reason(&self.policy(), says));
         let block = if about_reason { access_form::REASON.to_owned() } else { filled.scopes_block };
         Ok(self.sent(&asked, &block))
@@ -282,9 +282,9 @@ impl Service {
         };
         let asked = asked_ahead(who, &wish, hook.clone());
         Ok(match self.judge_ahead(policy, resource, &asked, who, &who.place, self.now()).await? {
-            Verdict::Refused(says) => format!("This would be refused: {}", code(&says)),
-            Verdict::Allowed => "Nobody needs to be asked for this: your client gets it when it calls.".to_owned(),
-            Verdict::Asked { question, .. } => {
+            AheadRuling::Refused(says) => format!("This would be refused: {}", code(&says)),
+            AheadRuling::Allowed => "Nobody needs to be asked for this: your client gets it when it calls.".to_owned(),
+            AheadRuling::Asked { question, .. } => {
                 let most = question.terms.bounds.max_duration;
                 let lasts = wish.lifetime.unwrap_or(most).min(most);
                 let cut = if wish.lifetime.is_some_and(|wish| wish > most) { ", the most that is given" } else { "" };

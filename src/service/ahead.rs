@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::workspaces::{Member, Place};
 use super::{Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{Asker, ServerAbilities, speaks_for};
+use crate::domain::access_request::{Asker, speaks_for};
 use crate::domain::grant::TOKEN_LIFETIME_MIN;
 use crate::domain::identity::Principal;
 use crate::domain::ids::HookName;
-use crate::domain::policy::{Judged, Outcome, Policy, Question, Resource, Ruling};
+use crate::domain::policy::{AheadRuling, Judging, Policy, Resource};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token_request::{Client, Subject, SubjectKind, TokenRequest};
 
@@ -35,16 +35,6 @@ pub(super) struct Wish {
     pub subject: Option<Principal>,
 }
 
-/// What the policy says of something asked ahead.
-pub(super) enum Verdict {
-    Refused(String),
-    Allowed,
-    Asked { question: Box<Question>, hooks: Vec<HookName>, server: ServerAbilities },
-}
-
-/// What is told to somebody who asks ahead for what is there for emergencies.
-const EMERGENCIES: &str = "This is there for emergencies: the client asks for it when one is there.";
-
 impl Service {
     /// Judges what is asked ahead for each hook where it could be collected. A hook whose verdict refuses any of it
     /// drops out; of the others all that they demand is demanded.
@@ -56,47 +46,17 @@ impl Service {
         who: &Asker,
         place: &Arc<Place>,
         now: Timestamp,
-    ) -> Result<Verdict, Error> {
-        let (mut all, mut hooks, mut asks) = (Vec::<Judged>::new(), Vec::new(), false);
-        let mut server = ServerAbilities { narrow_scope: true, set_lifetime: true, revoke: true };
-        let mut says = format!("The policy names no authorization server where {} could be collected.", resource.name);
+    ) -> Result<AheadRuling, Error> {
+        let mut there = Vec::new();
         let hooks_here = resource.hooks.iter().filter_map(|name| self.0.settings.hooks.get(name));
         // Somebody of one workspace asks the people of it, and those of no other.
         for hook in hooks_here.filter(|hook| hook.workspace == *place.team()) {
-            let there = TokenRequest { hook: hook.name.clone(), ..asked.clone() };
-            let judged = self.judged(policy, &there, now).await?;
-            let on_behalf = speaks_for(asked, &who.principal) || judged.iter().all(may_be_asked_for_others);
-            match policy.rule(&there, judged.clone(), false) {
-                Ruling::Refused(refused) => says = refused.says,
-                Ruling::BreakGlass(_) => EMERGENCIES.clone_into(&mut says),
-                // What is only looked at passes there anyway.
-                Ruling::Observed(_) => {}
-                Ruling::Allowed(_) | Ruling::Asked(_) if !on_behalf => {
-                    "No rule lets you ask for somebody else here.".clone_into(&mut says);
-                }
-                ruling @ (Ruling::Allowed(_) | Ruling::Asked(_)) => {
-                    asks |= matches!(ruling, Ruling::Asked(_));
-                    let can = hook.dialect.abilities();
-                    server.narrow_scope &= can.narrow_scope;
-                    server.set_lifetime &= can.set_lifetime;
-                    server.revoke &= can.revoke;
-                    all.extend(judged);
-                    hooks.push(hook.name.clone());
-                }
-            }
+            let at_hook = TokenRequest { hook: hook.name.clone(), ..asked.clone() };
+            let judged = self.judged(policy, &at_hook, now).await?;
+            there.push(Judging { hook: hook.name.clone(), server: hook.dialect.abilities().into(), judged });
         }
-        if hooks.is_empty() {
-            return Ok(Verdict::Refused(says));
-        }
-        if !asks {
-            return Ok(Verdict::Allowed);
-        }
-        Ok(match policy.rule(asked, all, false) {
-            Ruling::Asked(question) => Verdict::Asked { question: Box::new(question), hooks, server },
-            Ruling::Refused(refused) => Verdict::Refused(refused.says),
-            Ruling::Allowed(_) | Ruling::Observed(_) => Verdict::Allowed,
-            Ruling::BreakGlass(_) => Verdict::Refused(EMERGENCIES.to_owned()),
-        })
+        let nowhere = format!("The policy names no authorization server where {} could be collected.", resource.name);
+        Ok(policy.rule_ahead(asked, speaks_for(asked, &who.principal), there, nowhere))
     }
 
     /// The first hook of a resource whose people are those of this workspace.
@@ -129,8 +89,8 @@ impl Service {
             };
             let asked = asked_ahead(who, &wish, hook.clone());
             match self.judge_ahead(policy, resource, &asked, who, &who.place, now).await? {
-                Verdict::Refused(_) => {}
-                Verdict::Allowed | Verdict::Asked { .. } => scopes.push(scope.clone()),
+                AheadRuling::Refused(_) => {}
+                AheadRuling::Allowed | AheadRuling::Asked { .. } => scopes.push(scope.clone()),
             }
         }
         Ok(scopes)
@@ -184,12 +144,5 @@ pub(super) fn out_of_bounds(wish: &Wish, now: Timestamp) -> Option<String> {
             Some(format!("It can be asked for at most {AHEAD_MAX_DAYS} days ahead."))
         }
         Some(_) | None => None,
-    }
-}
-
-fn may_be_asked_for_others(judged: &Judged) -> bool {
-    match &judged.outcome {
-        Outcome::Ask(ask) => ask.on_behalf,
-        Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => false,
     }
 }

@@ -258,7 +258,9 @@ impl Service {
             summary: format!("{} may have {} until {}", call.asked.client.id, grant.scopes, grant.expires_at),
             detail: json!({ "rules": grant.rules, "policy": grant.policy, "expires_at": grant.expires_at }),
         };
-        let commit = Commit { grant: Some(Change::New(grant)), audit: vec![audit], ..Commit::default() };
+        // With the call's identifier: one that came with another body before must not leave a grant behind.
+        let call = call.named.clone();
+        let commit = Commit { grant: Some(Change::New(grant)), audit: vec![audit], call, ..Commit::default() };
         self.committed(commit, Look::Again, now).await
     }
 

@@ -24,6 +24,7 @@ impl Service {
         let resource_name = request.asked.audience.iter().find_map(|audience| policy.resource_name(audience));
         let approver_words = self.approver_words(request);
         let requester = self.requester(request);
+        let told_words = self.told_words(request);
         render(&CardFacts {
             request,
             grant,
@@ -31,6 +32,7 @@ impl Service {
             resource_name,
             requester: requester.as_ref(),
             approver_words: &approver_words,
+            told_words: &told_words,
             button,
             now: self.now(),
         })

@@ -1,15 +1,14 @@
 //! What was granted ahead: its start, and the call that collects it. And the order in which grants are tried.
 
-use super::ahead::Verdict;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Origin, would_meet};
+use crate::domain::access_request::{AccessRequest, Origin};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, GrantStep};
 use crate::domain::identity::Voter;
-use crate::domain::policy::{Question, Ruling, Terms, Uses};
-use crate::domain::token_request::CoverageKey;
-use crate::store::{Change, Commit, Outcome};
+use crate::domain::policy::{Ruling, Terms, Uses};
+use crate::domain::token_request::{CoverageKey, TokenRequest};
+use crate::store::{Change, Commit, Outcome, StoreError};
 
 use super::click::Why;
 
@@ -30,19 +29,23 @@ impl Service {
     pub(super) async fn in_order(
         &self,
         call: &Call,
+        terms: &Terms,
         mut grants: Vec<Grant>,
         now: Timestamp,
     ) -> Result<Vec<Grant>, Error> {
-        let counted = |grant: &Grant| matches!(grant.uses, Uses::Times(_));
-        if grants.len() < 2 || !grants.iter().any(counted) {
+        if grants.len() < 2 || grants.iter().all(|grant| grant.uses_under(&terms.bounds) == Uses::Window) {
             return Ok(grants);
         }
-        let fingerprint = call.asked.fingerprint();
-        let earlier = match &call.named {
-            Some(named) => self.0.store.earlier_call(named).await?,
-            None => grants.iter().find(|grant| grant.is_same_use(&fingerprint, now)).map(|grant| grant.id.clone()),
-        };
-        grants.sort_by_key(|grant| Some(&grant.id) != earlier.as_ref());
+        match &call.named {
+            Some(named) => {
+                let earlier = self.0.store.earlier_call(named).await?;
+                grants.sort_by_key(|grant| Some(&grant.id) != earlier.as_ref());
+            }
+            None => {
+                let fingerprint = call.asked.fingerprint();
+                grants.sort_by_key(|grant| !grant.is_same_use(&fingerprint, now));
+            }
+        }
         Ok(grants)
     }
 
@@ -62,12 +65,15 @@ impl Service {
                 if !grant.is_open_to(&call.asked, &terms.scopes, now) {
                     continue;
                 }
+                if self.is_another_call(call).await? {
+                    return Err(StoreError::OtherBody.into());
+                }
                 let grant = match self.begin(&grant, now).await? {
                     Begun::Started(grant) => *grant,
                     Begun::Over => continue,
                     Begun::Unknown => return Err(Error::SlackSilent),
                 };
-                let Ok(step) = grant.collect(&call.asked, &terms.scopes, now) else { continue };
+                let Some(step) = grant.collected_by(&call.asked, ruling, terms, now) else { continue };
                 let next = step.next.clone();
                 // Somebody else may have collected it at the same instant.
                 if self.commit_grant(&grant, step, now).await? {
@@ -154,26 +160,22 @@ impl Service {
                 Err(_) => {}
             }
         }
-        let enough = |question: &Question| would_meet(question, people.iter());
-        let mut good = enough(&request.question);
         let policy = self.policy();
-        if let Origin::Ahead(ahead) = &request.origin {
-            let Some(place) = self.home(request) else {
-                return Ok(Some(Some("its workspace is not configured any more".to_owned())));
-            };
-            let resource = policy.resources.iter().find(|one| request.asked.audience.contains(&one.audience));
-            let Some(resource) = resource else {
-                return Ok(Some(Some("the policy does not know what it is for any more".to_owned())));
-            };
-            let asked =
-                crate::domain::token_request::TokenRequest { scopes: grant.scopes.clone(), ..request.asked.clone() };
-            match self.judge_ahead(&policy, resource, &asked, &ahead.by, place, now).await? {
-                Verdict::Refused(says) => return Ok(Some(Some(format!("the policy refuses it now: {says}")))),
-                Verdict::Allowed => {}
-                Verdict::Asked { question, .. } => good = good && enough(&question),
+        let ruling = match &request.origin {
+            Origin::Ahead(ahead) => {
+                let Some(place) = self.home(request) else {
+                    return Ok(Some(Some("its workspace is not configured any more".to_owned())));
+                };
+                let resource = policy.resources.iter().find(|one| request.asked.audience.contains(&one.audience));
+                let Some(resource) = resource else {
+                    return Ok(Some(Some("the policy does not know what it is for any more".to_owned())));
+                };
+                let asked = TokenRequest { scopes: grant.scopes.clone(), ..request.asked.clone() };
+                Some(self.judge_ahead(&policy, resource, &asked, &ahead.by, place, now).await?)
             }
-        }
-        Ok(Some((!good).then(|| "those who approved would not be enough any more".to_owned())))
+            Origin::Hook | Origin::Extension(_) => None,
+        };
+        Ok(Some(request.refuses_to_start(&people, ruling.as_ref())))
     }
 
     /// Commits a step of a grant; false when somebody else was first.

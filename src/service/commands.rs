@@ -69,7 +69,7 @@ impl Service {
             }
             Line::Ask(asked) => match self.wish_of(&who.place, &asked, &command.command) {
                 Ok(wish) => {
-                    let asked = self.ask_ahead(&who, &wish).await?;
+                    let asked = Box::pin(self.ask_ahead(&who, &wish)).await?;
                     self.asked_words(&asked)
                 }
                 Err(words) => words,

@@ -1,11 +1,14 @@
 //! Cool-downs: how long a denial refuses, and operators who lift it.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::{Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::Cooldown;
 use crate::domain::audit::{Actor, AuditEntry, Kind};
+use crate::domain::ids::HookName;
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token_request::TokenRequest;
 use crate::store::{Commit, CooldownKey, CoolingDown};
@@ -56,10 +59,20 @@ impl Service {
         if cooldowns.is_empty() {
             return Ok(());
         }
-        let earlier = self.0.store.denials(asked, &denied).await?;
+        // What was asked ahead is refused at each hook where it could have been collected; each has its own count.
+        let hooks: BTreeSet<&String> = cooldowns.iter().map(|one| &one.hook).collect();
+        let mut earlier = Vec::new();
+        for name in hooks {
+            let Ok(hook) = HookName::parse(name.clone()) else { continue };
+            let there = TokenRequest { hook, ..asked.clone() };
+            let found = self.0.store.denials(&there, &denied).await?.into_iter();
+            earlier.extend(found.map(|(audience, scope, denials)| ((name.clone(), audience, scope), denials)));
+        }
         let longer = |one: Cooldown| {
-            let same = earlier.iter().find(|(audience, scope, _)| *audience == one.audience && *scope == one.scope);
-            let denials = same.map(|(_, _, denials)| denials.clone());
+            let is_this = |(hook, audience, scope): &(String, String, String)| {
+                (hook, audience, scope) == (&one.hook, &one.audience, &one.scope)
+            };
+            let denials = earlier.iter().find(|(place, _)| is_this(place)).map(|(_, denials)| denials.clone());
             one.after(denials.as_ref(), now)
         };
         *cooldowns = std::mem::take(cooldowns).into_iter().map(longer).collect();

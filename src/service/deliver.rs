@@ -18,7 +18,7 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Status};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::slack::{Fault, SlackError};
-use crate::store::{Attempt, Claimed, Class, Commit, Delivery};
+use crate::store::{About, Attempt, Claimed, Class, Commit, Delivery};
 
 /// How many deliveries one step takes at most.
 const AT_ONCE: usize = 16;
@@ -74,8 +74,10 @@ impl Service {
     /// When the store does not answer; the lease runs out and another turn tries again.
     pub async fn deliver_one(&self, due: Due) -> Result<(), Error> {
         let (Due(row), now) = (due, self.now());
-        if row.delivery.is_about_a_review() {
-            return self.deliver_review(&row, now).await;
+        match row.delivery.about() {
+            About::Request => {}
+            About::Review => return self.deliver_review(&row, now).await,
+            About::Digest => return self.deliver_digest(&row, now).await,
         }
         let Some(request) = self.0.store.request(&row.request_id).await? else {
             // Homes are drawn for either, and nothing else is written for what is no access request.
@@ -101,6 +103,25 @@ impl Service {
             return Ok(self.0.store.try_again(row, Attempt::NotMade, why, until).await?);
         }
         let delivered = self.perform_review(row, &review, place, now).await?;
+        self.went(row, None, place, delivered, now).await
+    }
+
+    /// The same about a digest.
+    async fn deliver_digest(&self, row: &Claimed, now: Timestamp) -> Result<(), Error> {
+        let Some(digest) = self.0.store.digest(&row.request_id).await? else {
+            return self.finish(row, Commit::default(), now).await;
+        };
+        let mut requests = Vec::with_capacity(digest.requests.len());
+        for id in &digest.requests {
+            requests.extend(self.0.store.request(id).await?);
+        }
+        let Some(first) = requests.first() else { return self.finish(row, Commit::default(), now).await };
+        let Some(place) = self.home(first) else { return self.nowhere(row, now).await };
+        if let Some(until) = place.paused_until(now) {
+            let why = "the workspace's token does not work".to_owned();
+            return Ok(self.0.store.try_again(row, Attempt::NotMade, why, until).await?);
+        }
+        let delivered = self.perform_digest(row, &digest, &requests, place, now).await?;
         self.went(row, None, place, delivered, now).await
     }
 
@@ -242,9 +263,11 @@ impl Service {
             Class::Note | Class::Direct => false,
         };
         let elsewhere = place.elsewhere(&row.lane).filter(|_| nobody_sees_it);
-        let elsewhere = elsewhere.map(|channel| match request {
-            Some(_) => Delivery::PostCard { channel },
-            None => Delivery::ReviewCard { channel },
+        let elsewhere = elsewhere.and_then(|channel| match row.delivery.about() {
+            About::Request => Some(Delivery::PostCard { channel }),
+            About::Review => Some(Delivery::ReviewCard { channel }),
+            // What waits on it has got another card already.
+            About::Digest => None,
         });
         let audit = AuditEntry {
             at: now,

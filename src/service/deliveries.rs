@@ -85,6 +85,7 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
         | Kind::Observed
         | Kind::PolicyReloaded
         | Kind::PolicyRefused
+        | Kind::DirectoryChanged
         | Kind::TokenRefused
         | Kind::TokenIssued
         | Kind::GrantAllowed

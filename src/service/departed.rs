@@ -3,19 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::workspaces::Place;
 use super::{CONFLICTS_MAX, Error, Service};
-use crate::domain::access_request::{AccessRequest, Event, speaks_for};
-use crate::domain::audit::Actor;
-use crate::domain::identity::{EmailMapping, Principal, Standing};
+use crate::domain::access_request::{AccessRequest, Event, Vote, speaks_for};
+use crate::domain::audit::{Actor, AuditEntry, Kind};
+use crate::domain::identity::{Principal, Standing};
 use crate::domain::ids::SlackUserId;
 use crate::domain::policy::OnDeactivation;
-use crate::store::{Change, Outcome};
+use crate::store::{Change, Commit, Outcome};
 
-/// Under which name the directory of the last start is remembered.
+/// Under which name the directory that was in force last is remembered.
 const DIRECTORY: &str = "directory";
 /// How many grants are looked at in one go.
 const PAGE: u32 = 500;
+
+/// How somebody is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    /// Slack says that the account is deactivated.
+    Deactivated,
+    /// Nothing maps the account to the person any more.
+    Unmapped,
+}
 
 impl Service {
     /// Slack says that something about an account changed.
@@ -79,11 +90,11 @@ impl Service {
                 Ok(_) | Err(_) => return Ok(()),
             }
         }
-        self.person_gone(place, who).await
+        self.person_gone(place, who, Gone::Deactivated).await
     }
 
     /// A person is gone: what they wait for is withdrawn, and what was granted ends where the rule says so.
-    async fn person_gone(&self, place: &Arc<Place>, who: &Principal) -> Result<(), Error> {
+    async fn person_gone(&self, place: &Arc<Place>, who: &Principal, how: Gone) -> Result<(), Error> {
         for request in self.0.store.all_pending().await? {
             if self.is_at(place, &request) && request.is_of(who) {
                 self.cancel(request, Actor::Service).await?;
@@ -104,7 +115,10 @@ impl Service {
                 });
                 if revokes {
                     let whose = if subject { "the person that it is for" } else { "somebody who approved it" };
-                    let why = format!("the account of {whose} was deactivated");
+                    let why = match how {
+                        Gone::Deactivated => format!("the account of {whose} was deactivated"),
+                        Gone::Unmapped => format!("{whose} is not in the directory any more"),
+                    };
                     self.revoke_grant(&grant.id, Actor::Service, &why).await?;
                 }
             }
@@ -128,7 +142,44 @@ impl Service {
         Err(Error::Busy)
     }
 
-    /// Compares the directory with the one of the last start: who is not in it any more is gone.
+    /// Whether a person whom the table named is still somebody: through another account of it or, where addresses map,
+    /// through theirs. None where Slack does not say.
+    async fn is_still_somebody(&self, place: &Arc<Place>, user: &SlackUserId, who: &Principal) -> Option<bool> {
+        let directory = place.directory();
+        if directory.slack_users_of(who).next().is_some() {
+            return Some(true);
+        }
+        if !directory.maps_addresses() {
+            return Some(false);
+        }
+        match place.people.standing(user, true, self.now()).await {
+            Ok((standing, _)) => {
+                let is_them = directory.principal(user, &standing).as_ref() == Some(who);
+                Some(is_them && place.outsider(&standing).is_none())
+            }
+            Err(unavailable) if unavailable.0.says_there_is_no_account() => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    async fn unmapped(&self, account: &str, summary: &str) -> Result<(), Error> {
+        let now = self.now();
+        tracing::warn!(account, "{summary}: its votes count no more");
+        let audit = AuditEntry {
+            at: now,
+            kind: Kind::DirectoryChanged,
+            actor: Actor::Service,
+            request_id: None,
+            grant_id: None,
+            summary: summary.to_owned(),
+            detail: json!({ "account": account }),
+        };
+        self.0.store.commit(Commit { audit: vec![audit], ..Commit::default() }, now).await?;
+        Ok(())
+    }
+
+    /// Compares the directory with the one before, at the start and whenever it was read anew: who is not in it any
+    /// more is gone. Those about whom Slack must be asked and does not answer have their turn the next time.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -149,27 +200,32 @@ impl Service {
             false => (format!("{earlier}/{user}"), who),
         };
         let before: BTreeMap<String, String> = before.into_iter().map(whole).collect();
-        for (user, who) in before.iter().filter(|(user, who)| today.get(*user) != Some(*who)) {
-            let Some((team, user)) = user.split_once('/') else { continue };
-            let (Ok(user), who) = (SlackUserId::parse(user), Principal::new(who)) else { continue };
+        let mut remembered = today.clone();
+        for (account, who) in before.iter().filter(|(account, who)| today.get(*account) != Some(*who)) {
+            let Some((team, user)) = account.split_once('/') else { continue };
+            let (Ok(user), person) = (SlackUserId::parse(user), Principal::new(who)) else { continue };
             // Nobody of a workspace that is gone can decide; what was asked there expires.
             let Some(place) = self.places().find(|place| place.team().as_str() == team) else { continue };
-            tracing::warn!(user = %user, "the directory does not name this account as before: its votes count no more");
+            let was = |vote: &Vote| vote.voter.slack == user && vote.voter.principal == person;
             for request in self.0.store.all_pending().await? {
-                if self.is_at(place, &request) && request.votes.iter().any(|vote| vote.voter.slack == user) {
+                if self.is_at(place, &request) && request.votes.iter().any(was) {
                     self.strike(request, &user).await?;
                 }
             }
-            // Where addresses map, whoever left the table may still be somebody.
-            let directory = place.directory();
-            let may_map = directory.email == EmailMapping::Verified;
-            let still_there = directory.slack_users_of(&who).next().is_some();
-            if !still_there && !may_map {
-                self.person_gone(place, &who).await?;
+            match self.is_still_somebody(place, &user, &person).await {
+                Some(true) => self.unmapped(account, "the directory does not name this account as before").await?,
+                Some(false) => {
+                    self.person_gone(place, &person, Gone::Unmapped).await?;
+                    self.unmapped(account, "the directory does not name this person any more").await?;
+                }
+                None => {
+                    tracing::warn!(user = %user, "the directory does not name this account as before, and Slack does not say who it is: asked again later");
+                    remembered.insert(account.clone(), who.clone());
+                }
             }
         }
-        if before != today {
-            let text = serde_json::to_string(&today).unwrap_or_default();
+        if before != remembered {
+            let text = serde_json::to_string(&remembered).unwrap_or_default();
             self.0.store.remember(DIRECTORY, &text).await?;
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::domain::policy::{Glass, Policy};
 use crate::domain::review::Review;
 use crate::domain::token_request::TokenRequest;
 use crate::hooks::DeniedKind;
-use crate::store::{Change, Commit, Delivery, Outcome};
+use crate::store::{Change, Commit, Delivery};
 
 impl Service {
     /// Grants at once, or refuses with words. The next look issues under the grant.
@@ -68,12 +68,11 @@ impl Service {
             grant: Some(Change::New(grant)),
             review: Some(Change::New(review)),
             deliveries,
+            // One that came with another body before must not break anything.
+            call: call.named.clone(),
             ..Commit::default()
         };
-        if self.0.store.commit(commit, now).await? == Outcome::Done {
-            self.tell(None);
-        }
-        Ok(Look::Again)
+        self.committed(commit, Look::Again, now).await
     }
 
     /// The person behind the subject, if Slack says now that they are in one set of each rule.

@@ -12,12 +12,12 @@ use super::receipts::Receipt;
 use super::workspaces::Place;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{Effect, Vote, would_meet};
+use crate::domain::access_request::Effect;
 use crate::domain::audit::{Actor, AuditEntry, Kind};
-use crate::domain::grant::{Grant, Issuance, Source, spoken};
+use crate::domain::grant::{Grant, Issuance, spoken};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{RequestId, SetName};
-use crate::domain::policy::{Observation, Question, Refused, Ruling, Terms, Uses};
+use crate::domain::policy::{Observation, Refused, Ruling, Terms, Uses};
 use crate::domain::scope::Scope;
 use crate::domain::token_request::Fingerprint;
 use crate::hooks::{Answer, Granted};
@@ -37,7 +37,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<Option<Answer>, Error> {
         let grants = self.0.store.live_grants(call.asked.coverage_key(), now).await?;
-        let grants = match self.in_order(call, grants, now).await {
+        let grants = match self.in_order(call, terms, grants, now).await {
             Ok(grants) => grants,
             Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
             Err(error) => return Err(error),
@@ -45,9 +45,11 @@ impl Service {
         if let Some(answer) = self.issue_from(grants, call, ruling, terms, observed, now).await? {
             return Ok(Some(answer));
         }
-        match Box::pin(self.collected_for(call, ruling, terms, now)).await? {
-            Some(grant) => self.issue_from(vec![grant], call, ruling, terms, observed, now).await,
-            None => Ok(None),
+        match Box::pin(self.collected_for(call, ruling, terms, now)).await {
+            Ok(Some(grant)) => self.issue_from(vec![grant], call, ruling, terms, observed, now).await,
+            Ok(None) => Ok(None),
+            Err(Error::Store(StoreError::OtherBody)) => Ok(Some(Answer::Conflict)),
+            Err(error) => Err(error),
         }
     }
 
@@ -62,21 +64,20 @@ impl Service {
     ) -> Result<Option<Answer>, Error> {
         let fingerprint = call.asked.fingerprint();
         for grant in grants {
-            if !is_usable(&grant, call, ruling, terms, now) {
-                continue;
-            }
             let uses = grant.uses_under(&terms.bounds);
             let repeated = match self.is_repeated(call, &grant, uses, &fingerprint, now).await {
                 Ok(repeated) => repeated,
                 Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
                 Err(error) => return Err(error),
             };
-            let Some(bound) = grant.bounded_by(&terms.bounds, repeated, now) else { continue };
-            let Ok(issuance) = grant.issue(&call.asked, &terms.scopes, bound, repeated, now) else { continue };
-            if self.outgrown(&grant, ruling) {
+            let Some(issuance) = grant.hand_over(&call.asked, ruling, terms, repeated, now) else { continue };
+            if grant.is_outgrown(ruling, &self.policy().version) {
                 continue;
             }
             if let Some(why) = self.deciders_refuse(&grant, ruling, now).await? {
+                if self.is_another_call(call).await? {
+                    return Ok(Some(Answer::Conflict));
+                }
                 self.void(&grant, why, now).await?;
                 continue;
             }
@@ -104,6 +105,16 @@ impl Service {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the call's identifier came with another body before: then nothing at all may come of it.
+    pub(super) async fn is_another_call(&self, call: &Call) -> Result<bool, Error> {
+        let Some(named) = &call.named else { return Ok(false) };
+        match self.0.store.earlier_call(named).await {
+            Ok(_) => Ok(false),
+            Err(StoreError::OtherBody) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether this call is a use that was counted before. Where uses are not limited nobody needs to know: the
@@ -152,41 +163,8 @@ impl Service {
         let Some(place) = self.home(&request) else {
             return Ok(Some("the workspace of those who approved is not configured any more"));
         };
-        let known = request.counting().filter_map(|vote| Some((vote, self.still_known(place, &vote.voter)?)));
-        let people: Vec<(&Vote, Voter)> = known.collect();
-        let current = match ruling {
-            // What approvers took out needs nobody's approval any more.
-            Ruling::Asked(question) => Some(question.without(&grant.removed)),
-            Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => None,
-        };
-        let enough = |question: &Question| {
-            let may = |(vote, voter): &&(&Vote, Voter)| request.may_count(question.self_approval, voter, vote);
-            would_meet(question, people.iter().filter(may).map(|(_, voter)| voter))
-        };
-        let as_sure = |question: &Question| question.ceremony <= request.question.ceremony;
-        let still = |question: &Question| enough(question) && as_sure(question);
-        if enough(&request.question) && current.as_ref().is_none_or(still) {
-            Ok(None)
-        } else {
-            Ok(Some("those who approved would not be enough any more"))
-        }
-    }
-
-    /// At a later issuance: whether a policy that changed since asks for more than those who decided. They count as
-    /// they did then, so whoever left a group after the first hand-over ends nothing. The grant stays what it is:
-    /// under yet another policy it may do again.
-    fn outgrown(&self, grant: &Grant, ruling: &Ruling) -> bool {
-        match ruling {
-            Ruling::Asked(question) if grant.request().is_some() && grant.used > 0 => {
-                grant.policy != self.policy().version
-                    && !would_meet(&question.without(&grant.removed), grant.deciders.iter())
-            }
-            Ruling::Asked(_)
-            | Ruling::Refused(_)
-            | Ruling::Allowed(_)
-            | Ruling::BreakGlass(_)
-            | Ruling::Observed(_) => false,
-        }
+        let agreed = request.is_still_agreed(grant, ruling, |voter| self.still_known(place, voter));
+        Ok((!agreed).then_some("those who approved would not be enough any more"))
     }
 
     /// Ends an approval that does not count any more before anything was issued under it. It is nobody's no, so
@@ -196,8 +174,10 @@ impl Service {
             Some(id) => self.0.store.request(id).await?,
             None => None,
         };
+        let rules: Vec<String> = grant.rules.iter().map(|rule| format!("`{rule}`")).collect();
+        let why = format!("{why} ({} {})", if rules.len() == 1 { "rule" } else { "rules" }, rules.join(", "));
         // Whether it was ended here or by somebody who was first: it is not used.
-        let _ = self.revoke(grant, request.as_ref(), Actor::Service, why, None, now).await?;
+        let _ = self.revoke(grant, request.as_ref(), Actor::Service, &why, None, now).await?;
         Ok(())
     }
 
@@ -209,7 +189,13 @@ impl Service {
         {
             return None;
         }
-        if place.directory().users.get(&voter.slack).is_some_and(|mapped| *mapped != voter.principal) {
+        let directory = place.directory();
+        let still_mapped = match directory.users.get(&voter.slack) {
+            Some(mapped) => *mapped == voter.principal,
+            // Whoever the table does not name is somebody by address, or nobody.
+            None => directory.maps_addresses(),
+        };
+        if !still_mapped {
             return None;
         }
         let policy = self.policy();
@@ -238,28 +224,6 @@ impl Service {
             request_id: grant.request().map(RequestId::as_str),
             grant_exp: grant.expires_at.timestamp(),
         })
-    }
-}
-
-/// A grant of an allow rule only counts while the policy allows; one that is nearly over gives way to a fresh one.
-fn is_usable(grant: &Grant, call: &Call, ruling: &Ruling, terms: &Terms, now: Timestamp) -> bool {
-    let in_emergency = match ruling {
-        // Where the policy asks people now, that is stricter.
-        Ruling::BreakGlass(_) | Ruling::Allowed(_) => true,
-        Ruling::Asked(_) | Ruling::Refused(_) | Ruling::Observed(_) => false,
-    };
-    let by_rule = match ruling {
-        Ruling::Allowed(_) => true,
-        Ruling::Asked(_) | Ruling::Refused(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) => false,
-    };
-    match &grant.source {
-        Source::Request(_) => true,
-        Source::BreakGlass => in_emergency,
-        Source::AllowRule => {
-            let left = u64::try_from((grant.expires_at - now).num_seconds()).unwrap_or(0);
-            let wish = call.asked.requested_lifetime.unwrap_or(u64::MAX).min(terms.bounds.max_token_lifetime);
-            by_rule && left >= wish.min(terms.bounds.max_duration / 2)
-        }
     }
 }
 

@@ -48,6 +48,8 @@ impl Service {
                     return Ok(Look::Answer(Answer::Granted(granted)));
                 }
                 Some(other) => return Ok(Look::Answer(other)),
+                // What was revoked stays refused, also as a part.
+                None if self.0.store.cooldown(&call.asked, &terms.scopes, now).await?.is_some() => return Ok(look),
                 None => match self.allow(policy, call, &terms, now).await? {
                     Look::Again => {}
                     other @ (Look::Answer(_) | Look::Waiting(_)) => return Ok(other),

@@ -15,6 +15,7 @@ mod cooling;
 mod deliver;
 mod deliveries;
 mod departed;
+mod digest;
 mod glass;
 mod hand_over;
 mod home;

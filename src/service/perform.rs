@@ -11,6 +11,7 @@ use crate::domain::access_request::{AccessRequest, MessageRef, Status};
 use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::{SlackChannelId, SlackUserId};
+use crate::slack::reminders::Beneath;
 use crate::slack::requester::Told;
 use crate::slack::{Fault, Message, SlackError, cards, notes, plain};
 use crate::store::{Claimed, Commit, Delivery, Notice};
@@ -36,6 +37,14 @@ struct Task<'a> {
     now: Timestamp,
 }
 
+/// Why a card is posted.
+enum Wanted<'a> {
+    /// The policy says so: in a channel, for everybody who is asked, or for one person.
+    Asks(Option<&'a SlackUserId>),
+    /// Somebody opened it from a digest.
+    Opened,
+}
+
 /// Leaves with how it went, unless there is something to go on with.
 macro_rules! or_leave {
     ($outcome:expr) => {
@@ -57,7 +66,15 @@ impl Service {
         let grant = self.0.store.grant_of(&request.id).await?;
         let task = Task { row, request, grant: grant.as_ref(), place, now };
         match &row.delivery {
-            Delivery::PostCard { channel } => self.post_card(&task, channel).await,
+            Delivery::PostCard { channel } => self.post_card(&task, channel, Wanted::Asks(None)).await,
+            Delivery::PostDirectCard { channel, user } => {
+                self.post_card(&task, channel, Wanted::Asks(Some(user))).await
+            }
+            Delivery::OpenCard { user } => {
+                let opened = place.workspace.slack.open_direct(user).await;
+                let channel = or_leave!(opened.map_err(Delivered::Failed));
+                self.post_card(&task, channel.as_str(), Wanted::Opened).await
+            }
             Delivery::FindPeople => self.find_people(request, place, now).await,
             Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
             Delivery::TellRequester => self.tell_requester(&task).await,
@@ -75,11 +92,10 @@ impl Service {
                 or_leave!(task.tell_once(to, &message, self.now()).await);
                 Ok(Delivered::Done(Box::default()))
             }
-            Delivery::Remind { channel, number } => match self.reminder(request, *number, now) {
-                Some(note) => self.note(&task, channel, &note).await,
-                None => Ok(Delivered::Unneeded),
-            },
-            Delivery::ReviewCard { .. }
+            Delivery::Remind { channel, number } => self.remind(&task, channel, *number).await,
+            Delivery::PostDigest { .. }
+            | Delivery::RefreshDigest { .. }
+            | Delivery::ReviewCard { .. }
             | Delivery::RefreshReview { .. }
             | Delivery::ReviewNote { .. }
             | Delivery::TellReviewers { .. }
@@ -94,7 +110,7 @@ impl Service {
         }
     }
 
-    async fn post_card(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
+    async fn post_card(&self, task: &Task<'_>, channel: &str, wanted: Wanted<'_>) -> Result<Delivered, Error> {
         let request = task.request;
         match request.status(task.now) {
             // It ended before anybody saw it: a card that nobody can act on is not posted afresh.
@@ -117,6 +133,14 @@ impl Service {
         }
         or_leave!(task.is_open(channel));
         or_leave!(task.may_be_told(channel).await);
+        match wanted {
+            Wanted::Opened => {}
+            Wanted::Asks(user) => {
+                if let Some(joined) = self.above_the_limit(request, channel, user, task.now).await? {
+                    return Ok(joined);
+                }
+            }
+        }
         let value = random_text();
         self.0.store.mint(&value, request, channel, None, task.now).await?;
         or_leave!(task.turn(channel, self.now()));
@@ -151,6 +175,7 @@ impl Service {
     }
 
     async fn refresh_cards(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
+        self.refresh_digests(task.request, channel, task.now).await?;
         let (mut commit, mut failure) = (Commit::default(), None);
         for message in self.cards_in(task.request, channel).await? {
             or_leave!(task.turn(message.channel.as_str(), self.now()));
@@ -252,6 +277,25 @@ impl Service {
 
     async fn note(&self, task: &Task<'_>, channel: &str, note: &Message) -> Result<Delivered, Error> {
         let cards = self.cards_in(task.request, channel).await?;
+        self.beneath(task, cards, note).await
+    }
+
+    /// Reminds people beneath the card, and beneath the digest where that is what they have.
+    async fn remind(&self, task: &Task<'_>, channel: &str, number: u32) -> Result<Delivered, Error> {
+        let said = |beneath| self.reminder(task.request, number, beneath, task.now);
+        let (Some(note), Some(in_digest)) = (said(Beneath::Card), said(Beneath::Digest)) else {
+            return Ok(Delivered::Unneeded);
+        };
+        match self.note(task, channel, &note).await? {
+            Delivered::Done(_) | Delivered::Unneeded => {}
+            leave @ (Delivered::Later(_) | Delivered::Failed(_)) => return Ok(leave),
+        }
+        let digests = self.digest_cards_in(task.request, channel).await?;
+        self.beneath(task, digests, &in_digest).await
+    }
+
+    /// Replies beneath each of these messages.
+    async fn beneath(&self, task: &Task<'_>, cards: Vec<MessageRef>, note: &Message) -> Result<Delivered, Error> {
         if cards.is_empty() {
             return Ok(Delivered::Unneeded);
         }
@@ -277,14 +321,16 @@ impl Service {
     /// The cards that are kept up to date with a channel: its own, and with the first channel also those that stand
     /// in none of the request's, because theirs did not take them.
     async fn cards_in(&self, request: &AccessRequest, channel: &str) -> Result<Vec<MessageRef>, Error> {
+        let mut cards = self.0.store.cards(&request.id).await?;
+        cards.retain(|card| self.is_kept_with(request, channel, card.channel.as_str()));
+        Ok(cards)
+    }
+
+    /// Whether what stands at a place is kept up to date with a channel of an access request.
+    pub(super) fn is_kept_with(&self, request: &AccessRequest, channel: &str, place: &str) -> bool {
         let own = self.channels(request);
         let is_first = own.first().is_some_and(|first| first == channel);
-        let mut cards = self.0.store.cards(&request.id).await?;
-        cards.retain(|card| {
-            let astray = !own.iter().any(|own| own == card.channel.as_str());
-            card.channel.as_str() == channel || (is_first && astray)
-        });
-        Ok(cards)
+        place == channel || (is_first && !own.iter().any(|own| own == place))
     }
 }
 
@@ -308,22 +354,8 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Whether nobody of another company reads there.
     async fn may_be_told(&self, channel: &str) -> Result<(), Delivered> {
-        let Place { workspace, channels, .. } = self.place;
-        if workspace.allow_shared_channels {
-            return Ok(());
-        }
-        let refused = |why: &str| Delivered::Failed(SlackError::Permanent(why.to_owned()));
-        let Ok(channel) = SlackChannelId::parse(channel) else { return Err(refused("channel_not_found")) };
-        match channels.look(&workspace.slack, &channel, self.now).await {
-            Ok(conversation) if conversation.has_outsiders() => Err(refused("externally_shared")),
-            Ok(_) => Ok(()),
-            Err(SlackError::Permanent(code)) if code == "missing_scope" => Err(refused("sharing_unknown")),
-            // Slack has this method; whatever has not is a stand-in without other companies.
-            Err(SlackError::Permanent(code)) if code == "unknown_method" => Ok(()),
-            Err(error) => Err(Delivered::Failed(error)),
-        }
+        may_be_told(self.place, channel, self.now).await
     }
 
     /// Takes a turn, just before something is sent.
@@ -344,6 +376,24 @@ impl Task<'_> {
     }
 }
 
-fn is_content<T>(outcome: &Result<T, SlackError>) -> bool {
+/// Whether nobody of another company reads there.
+pub(super) async fn may_be_told(place: &Place, channel: &str, now: Timestamp) -> Result<(), Delivered> {
+    let Place { workspace, channels, .. } = place;
+    if workspace.allow_shared_channels {
+        return Ok(());
+    }
+    let refused = |why: &str| Delivered::Failed(SlackError::Permanent(why.to_owned()));
+    let Ok(channel) = SlackChannelId::parse(channel) else { return Err(refused("channel_not_found")) };
+    match channels.look(&workspace.slack, &channel, now).await {
+        Ok(conversation) if conversation.has_outsiders() => Err(refused("externally_shared")),
+        Ok(_) => Ok(()),
+        Err(SlackError::Permanent(code)) if code == "missing_scope" => Err(refused("sharing_unknown")),
+        // Slack has this method; whatever has not is a stand-in without other companies.
+        Err(SlackError::Permanent(code)) if code == "unknown_method" => Ok(()),
+        Err(error) => Err(Delivered::Failed(error)),
+    }
+}
+
+pub(super) fn is_content<T>(outcome: &Result<T, SlackError>) -> bool {
     outcome.as_ref().err().and_then(SlackError::fault) == Some(Fault::Content)
 }

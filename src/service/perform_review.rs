@@ -40,6 +40,10 @@ impl Service {
             Delivery::RefreshHomes => self.refresh_homes_of_review(review, place, now).await,
             Delivery::PublishHome { user } => self.publish_home(place, user, row.created_at, now).await,
             Delivery::PostCard { .. }
+            | Delivery::PostDirectCard { .. }
+            | Delivery::OpenCard { .. }
+            | Delivery::PostDigest { .. }
+            | Delivery::RefreshDigest { .. }
             | Delivery::RefreshCards { .. }
             | Delivery::TellRequester
             | Delivery::FindPeople

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::ahead::{LIFETIME_MAX, SHOWN_BY_US, Verdict, Wish, asked_ahead, offered, out_of_bounds};
+use super::ahead::{LIFETIME_MAX, SHOWN_BY_US, Wish, asked_ahead, offered, out_of_bounds};
 use super::ask::Limit;
 use super::workspaces::Member;
 use super::{CONFLICTS_MAX, Error, Hook, Service, fresh_request_id};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Ahead, Event, Extension, Origin, ServerAbilities, speaks_for};
+use crate::domain::access_request::{
+    AccessRequest, Ahead, Event, Extension, Origin, ServerAbilities, Status, speaks_for,
+};
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, Status as GrantStatus, TOKEN_LIFETIME_MIN};
 use crate::domain::identity::{EmailMapping, Principal};
 use crate::domain::ids::{GrantId, RequestId};
-use crate::domain::policy::{Ceremony, Policy, Question, Ruling};
+use crate::domain::policy::{AheadRuling, Ceremony, Policy, Question, Ruling};
 use crate::domain::token_request::TokenRequest;
 use crate::store::{Change, Commit, Outcome as Stored};
 
@@ -56,15 +58,15 @@ impl Service {
         };
         let mut asked = asked_ahead(who, wish, hook.clone());
         let (question, hooks, server) = match self.judge_ahead(&policy, resource, &asked, who, &who.place, now).await? {
-            Verdict::Refused(says) => return Ok(Asked::Refused(says)),
-            Verdict::Allowed => return Ok(Asked::NoNeed),
-            Verdict::Asked { question, hooks, server } => (question, hooks, server),
+            AheadRuling::Refused(says) => return Ok(Asked::Refused(says)),
+            AheadRuling::Allowed => return Ok(Asked::NoNeed),
+            AheadRuling::Asked { question, hooks, server } => (question, hooks, server),
         };
         if let Some(first) = hooks.first() {
             asked.hook = first.clone();
         }
         let origin = Origin::Ahead(Box::new(Ahead { by: who.asker.clone(), hooks, starts_at: wish.starts_at }));
-        self.open_in_slack(&policy, asked, *question, server, origin, now).await
+        Box::pin(self.open_in_slack(&policy, asked, *question, server, origin, now)).await
     }
 
     /// Asks for a grant to go on for another while; the grant itself is not touched.
@@ -109,7 +111,7 @@ impl Service {
         let server = hook.dialect.abilities().into();
         let by = who.asker.clone();
         let origin = Origin::Extension(Box::new(Extension { by, of: grant.id, ends_at: grant.expires_at }));
-        self.open_in_slack(&policy, asked, question, server, origin, now).await
+        Box::pin(self.open_in_slack(&policy, asked, question, server, origin, now)).await
     }
 
     /// The requester has no more need of a grant.
@@ -218,7 +220,11 @@ impl Service {
         let step = AccessRequest::open_in_slack(id, asked, question, server, version, origin, now);
         let request = &step.next;
         if let Some(pending) = self.0.store.pending(&request.pending_key()).await? {
-            return Ok(Asked::Already(Box::new(pending)));
+            if pending.status(now) == Status::Pending {
+                return Ok(Asked::Already(Box::new(pending)));
+            }
+            // Its deadline has passed, and nobody has written that down yet.
+            Box::pin(self.time_passed_for(&pending, now)).await?;
         }
         for hook in request.hooks() {
             let there = TokenRequest { hook, ..request.asked.clone() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
-use super::click::{Carried, FormAnswer, Why};
+use super::click::{Carried, FormAnswer, Why, counted_on, pressed_by};
 use super::workspaces::{Caller, Member, Place};
 use super::{CONFLICTS_MAX, Error, Service};
 use crate::domain::Timestamp;
@@ -15,7 +15,7 @@ use crate::domain::grant::{Grant, Source};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::review::{Review, ReviewState, Verdict};
-use crate::slack::click::{Foreign, Press, Submission};
+use crate::slack::click::{Press, Submission};
 use crate::slack::reviews;
 use crate::store::{Change, Commit, Delivery, Outcome, ReviewButton};
 
@@ -81,7 +81,7 @@ impl Service {
                         Ok(()) => return Ok(None),
                         Err(error) => {
                             tracing::warn!(error = error.code(), "a form could not be opened");
-                            Why::SlackDown
+                            Why::NoForm
                         }
                     }
                 }
@@ -127,23 +127,20 @@ impl Service {
         actions: usize,
         now: Timestamp,
     ) -> Result<Result<Checked, Why>, Error> {
-        if let Some(foreign) = from.foreign {
-            return Ok(Err(Why::Foreign(foreign)));
-        }
-        let Some(user) = &from.origin.user else { return Ok(Err(Why::Foreign(Foreign::Nobody))) };
-        if actions != 1 {
-            return Ok(Err(Why::Malformed("not exactly one action")));
-        }
+        let user = match pressed_by(from, actions) {
+            Ok(user) => user,
+            Err(why) => return Ok(Err(why)),
+        };
         let Some((button, review)) = self.0.store.review_clicked(value).await? else {
             return Ok(Err(Why::UnknownButton));
         };
         if !self.home_of_review(&review).is_some_and(|home| Arc::ptr_eq(home, &from.place)) {
             return Ok(Err(Why::Elsewhere));
         }
-        let there = message.filter(|m| m.channel.as_str() == button.channel);
-        let there = there.filter(|m| button.ts.as_ref().is_none_or(|ts| *ts == m.ts)).cloned();
-        let Some(message) = there else { return Ok(Err(Why::OtherMessage)) };
-        Ok(match self.learn(&from.place, &user.id, &review.tell, now).await {
+        let Some(message) = counted_on(&button.channel, button.ts.as_deref(), message) else {
+            return Ok(Err(Why::OtherMessage));
+        };
+        Ok(match self.learn(&from.place, user, &review.tell, now).await {
             Ok(voter) => Ok(Checked { review, button, message, voter }),
             Err(why) => Err(why),
         })

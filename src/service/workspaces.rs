@@ -136,6 +136,11 @@ impl Place {
         Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Who its people are from now on.
+    pub fn directory_is(&self, directory: Directory) {
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    }
+
     /// Why an account is not a full, active member of it, if so.
     pub fn outsider(&self, standing: &Standing) -> Option<crate::domain::identity::Outsider> {
         standing.outsider(self.workspace.team_id.as_str())

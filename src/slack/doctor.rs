@@ -20,9 +20,12 @@ const NEEDED: [(&str, &str); 5] = [
     ("groups:read", "the same of private channels"),
 ];
 /// The scopes without which something works less well.
-const USEFUL: [(&str, &str); 2] = [
+const USEFUL: [(&str, &str); 5] = [
+    ("commands", "slash command"),
+    ("im:write", "card for one person, where a rule says notify.by = \"direct\" or \"both\""),
     ("channels:history", "finding a card again whose answer was lost, instead of posting a second"),
-    ("groups:history", "the same in private channels"),
+    ("groups:history", "finding one again in a private channel"),
+    ("im:history", "finding one again in direct messages"),
 ];
 
 /// What the policy names, in whichever workspace it is.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::blocks::{bold, bullets, line, mono, preformatted, quote, rich, run};
 use super::cards::CardFacts;
 use super::text::{clean, clean_lines, code, counted, cut, duration, hides_something, mention, utc};
-use crate::domain::access_request::{AccessRequest, is_out_of_hours, is_weekend};
+use crate::domain::access_request::{AccessRequest, is_out_of_hours, is_weekend, speaks_for};
 use crate::domain::audit::Actor;
 use crate::domain::hashing::canonical_json;
 use crate::domain::policy::{Ceremony, Risk, Uses};
@@ -61,7 +61,8 @@ impl<'a> Parts<'a> {
     pub fn title(&mut self) -> String {
         let asked = &self.facts.request.asked;
         let name = self.facts.resource_name.or(asked.audience.first().map(String::as_str));
-        match name {
+        // A name of nothing but signs or pictures says nothing in words.
+        match name.filter(|name| clean(name).chars().any(char::is_alphanumeric)) {
             Some(name) => self.short(&clean(name), ID_MAX),
             None => format!("a token for {}", self.short(&clean(&asked.client.id), ID_MAX)),
         }
@@ -113,7 +114,12 @@ impl<'a> Parts<'a> {
         if let Some(email) = subject.email.as_deref().filter(|email| *email != subject.id) {
             who = format!("{who}, {}", self.id(email));
         }
-        self.facts.requester.map(|user| format!("{} ({who})", mention(user))).unwrap_or(who)
+        let who = self.facts.requester.map(|user| format!("{} ({who})", mention(user))).unwrap_or(who);
+        let asker = self.facts.request.origin.asker();
+        match asker.filter(|asker| !speaks_for(&self.facts.request.asked, &asker.principal)) {
+            Some(asker) => format!("{who}\nAsked for by {}", mention(&asker.slack)),
+            None => who,
+        }
     }
 
     fn client(&mut self) -> String {

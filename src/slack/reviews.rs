@@ -1,6 +1,8 @@
 //! What Slack shows of a broken glass: the card that asks for a review, the form for it, and who is told.
 //! Pure: facts in, blocks out.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Message;
@@ -84,7 +86,8 @@ pub fn card(facts: &ReviewFacts<'_>) -> Message {
             blocks.push(("note", rich(vec![line(vec![bold("What was found")]), quote(&clean_lines(note))])));
         }
     }
-    let rules: Vec<String> = review.rules.iter().take(3).map(|rule| code(&cut(&clean(rule), 80).0)).collect();
+    let rules: BTreeSet<&String> = review.rules.iter().collect();
+    let rules: Vec<String> = rules.into_iter().take(3).map(|rule| code(&cut(&clean(rule), 80).0)).collect();
     blocks.push(("foot", context(&format!("Review {} · rule {}", code(review.id.as_str()), rules.join(", ")))));
     let client = code(&cut(&clean(&review.asked.client.id), 80).0);
     let text = format!("{head}: {} through {client} (review {})", mention(review.who()), code(review.id.as_str()));

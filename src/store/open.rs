@@ -28,10 +28,13 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn requests_in(&self, channel: &SlackChannelId, now: Timestamp) -> Result<Vec<RequestId>, StoreError> {
-        let found = sqlx::query("SELECT DISTINCT request_id FROM cards WHERE channel = $1")
-            .bind(channel.as_str())
-            .fetch_all(self.readers())
-            .await?;
+        let found = sqlx::query(
+            "SELECT request_id FROM cards WHERE channel = $1 UNION
+             SELECT r.request_id FROM digests AS d JOIN digest_requests AS r ON r.digest_id = d.id WHERE d.channel = $1",
+        )
+        .bind(channel.as_str())
+        .fetch_all(self.readers())
+        .await?;
         let there = found.iter().map(id_of).collect::<Result<std::collections::BTreeSet<_>, _>>()?;
         let open = self.open_requests(now).await?;
         Ok(open.into_iter().filter(|request| there.contains(request)).collect())
@@ -50,9 +53,16 @@ impl Store {
         let (requests, old, new) = (rows::json(&requests)?, old.to_string(), new.to_string());
         self.write(move |w| {
             Box::pin(async move {
-                let sql = "UPDATE OR IGNORE cards SET channel = $1
-                    WHERE channel = $2 AND request_id IN (SELECT value FROM json_each($3))";
-                sqlx::query(sql).bind(new).bind(old).bind(requests).execute(&mut w.conn).await?;
+                for moved in [
+                    "UPDATE OR IGNORE cards SET channel = $1
+                     WHERE channel = $2 AND request_id IN (SELECT value FROM json_each($3))",
+                    "UPDATE OR IGNORE digest_cards SET channel = $1 WHERE channel = $2 AND digest_id IN (
+                       SELECT digest_id FROM digest_requests WHERE request_id IN (SELECT value FROM json_each($3)))",
+                    "UPDATE digests SET channel = $1 WHERE channel = $2 AND id IN (
+                       SELECT digest_id FROM digest_requests WHERE request_id IN (SELECT value FROM json_each($3)))",
+                ] {
+                    sqlx::query(moved).bind(&new).bind(&old).bind(&requests).execute(&mut w.conn).await?;
+                }
                 Ok(())
             })
         })

@@ -338,7 +338,7 @@ impl Store {
     }
 }
 
-fn message(row: &SqliteRow) -> Result<MessageRef, StoreError> {
+pub(super) fn message(row: &SqliteRow) -> Result<MessageRef, StoreError> {
     let channel: String = row.try_get("channel")?;
     let channel =
         SlackChannelId::parse(channel.clone()).map_err(|e| StoreError::inconsistent("cards", &channel, &e))?;

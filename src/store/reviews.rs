@@ -57,21 +57,6 @@ pub(super) fn write(script: &mut Script, change: &Change<Review>) -> Result<(), 
     Ok(())
 }
 
-/// The button counts on this message from now on, and on no other.
-pub(super) fn bind(script: &mut Script, hash: &str, message: &MessageRef) {
-    script
-        .run("UPDATE review_buttons SET ts = ? WHERE value_hash = ? AND channel = ? AND ts IS NULL")
-        .bind(message.ts.as_str())
-        .bind(hash)
-        .bind(message.channel.as_str());
-    script
-        .run("SELECT 1 FROM review_buttons WHERE value_hash = ? AND channel = ? AND ts = ?")
-        .bind(hash)
-        .bind(message.channel.as_str())
-        .bind(message.ts.as_str())
-        .finds_or(conflict());
-}
-
 pub(super) fn card(script: &mut Script, review: &RequestId, message: &MessageRef, now: Timestamp) {
     script
         .run("INSERT INTO review_cards (channel, ts, review_id, posted_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")

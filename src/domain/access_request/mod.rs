@@ -35,6 +35,7 @@ pub use deciding::{
 };
 pub use event::{Ballot, Choice, Event, Turn};
 pub use hours::{Clock, is_out_of_hours, is_weekend};
+pub use narrow::Less;
 pub use origin::{Ahead, Asker, Extension, Origin, speaks_for};
 pub use proof::{Proof, StepUp};
 pub use reminding::Repeats;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{HookName, SetName, SlackChannelId, SlackGroupId, SlackUserId};
 use super::scope::{Scope, ScopeSet};
 
+mod ahead;
 mod ask;
 mod check;
 mod condition;
@@ -33,6 +34,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::{AheadRuling, Judging};
 pub use ask::{Ask, Notify, NotifyBy, OnDeactivation, ReasonRule, Reminder, SelfApproval};
 pub use check::compile_pattern;
 pub use condition::{Condition, ConditionError, Use};
@@ -181,7 +183,7 @@ pub struct Limits {
     pub pending_per_subject: Option<u32>,
     /// Pending access requests whose subject is the client itself; above it the answer is 429.
     pub pending_per_client: Option<u32>,
-    /// Cards per hour; above it requests join one digest card.
+    /// Cards that ask one approver within an hour; above it requests join one digest card.
     pub cards_per_approver_per_hour: Option<u32>,
     /// How long a denial refuses what it refused, in seconds.
     pub denial_cooldown: u64,

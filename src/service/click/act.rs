@@ -27,10 +27,12 @@ impl Service {
         match request.question.ceremony {
             Ceremony::Click | Ceremony::Confirm if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::Click | Ceremony::Confirm => {
-                return Box::pin(self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now)).await;
+                let vote = self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now);
+                return Box::pin(vote).await;
             }
-            Ceremony::Match => {}
+            Ceremony::StepUp if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::StepUp => return self.send_a_link(checked, press, now).await,
+            Ceremony::Match => {}
         }
         Ok(self.ask_for_approval(checked, press, Changes::Not, now).await)
     }
@@ -48,7 +50,7 @@ impl Service {
         proof: Proof,
         now: Timestamp,
     ) -> Result<Acted, Error> {
-        let Checked { mut request, button, message, voter, .. } = checked;
+        let Checked { mut request, button, message, voter, once, .. } = checked;
         for _ in 0..CONFLICTS_MAX {
             let refused = |request: AccessRequest, why| Ok(Err((Some(Box::new(request)), why)));
             let known = match self.with_owners(request.clone(), now) {
@@ -84,12 +86,14 @@ impl Service {
             // A button that is bound stays so: only one that is not yet must be bound by this click.
             commit.bind = button.ts.is_none().then(|| (button.hash.clone(), message.clone()));
             commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
+            commit.once.clone_from(&once);
             match self.0.store.commit(commit, now).await? {
                 Outcome::Done => {
                     self.tell(Some(&request.id));
                     // The wrong number is on record; only now does anybody learn that it was one.
                     return if was_wrong { refused(step.next, Why::WrongNumber) } else { Ok(Ok(())) };
                 }
+                Outcome::Conflict if self.has_counted(once.as_ref()).await? => return Ok(Ok(())),
                 Outcome::Conflict => match self.0.store.request(&request.id).await? {
                     Some(again) if again.version != request.version => request = again,
                     // Not the request but the button was taken: another message was clicked first.
@@ -161,7 +165,7 @@ impl Service {
     /// Whether somebody may act on what the button shows: told before a form is opened, and again when it is sent.
     pub(super) fn may_act(&self, checked: Checked, now: Timestamp) -> Result<Checked, Refused> {
         let refused = |request: AccessRequest, why| Err((Some(Box::new(request)), why));
-        let Checked { place, request, button, message, voter } = checked;
+        let Checked { place, request, button, message, voter, once } = checked;
         let request = match self.with_owners(request.clone(), now) {
             Ok(request) => request,
             Err(says) => return refused(request, Why::OwnersUnknown(says)),
@@ -173,7 +177,7 @@ impl Service {
         let stale = (button.shown_version != request.shown_version).then_some(Refusal::OutOfDate);
         match refusal.or(stale) {
             Some(refusal) => refused(request, Why::Refused(refusal)),
-            None => Ok(Checked { place, request, button, message, voter }),
+            None => Ok(Checked { place, request, button, message, voter, once }),
         }
     }
 
@@ -196,7 +200,7 @@ impl Service {
         let Some(trigger) = &press.trigger_id else { return Err(Why::Malformed("no trigger")) };
         place.workspace.slack.open_view(trigger, view).await.map_err(|error| {
             tracing::warn!(error = error.code(), "a form could not be opened");
-            Why::SlackDown
+            Why::NoForm
         })
     }
 
@@ -240,7 +244,7 @@ pub(super) fn carried(press: &Press, checked: &Checked) -> String {
 }
 
 /// Whoever may decide now, a decider, or the requester.
-fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
+pub(super) fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
     let subject = &request.asked.subject;
     let names = [Some(subject.id.as_str()), subject.email.as_deref()];
     let is_subject = names.into_iter().flatten().any(|name| Principal::new(name) == voter.principal);

@@ -7,39 +7,68 @@ use super::{Checked, Refused, Sets, Why};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef};
 use crate::domain::identity::{EmailMapping, Voter};
-use crate::domain::ids::{SetName, SlackUserId};
+use crate::domain::ids::{RequestId, SetName, SlackUserId};
 use crate::service::workspaces::{Caller, Place};
 use crate::service::{Error, Service};
 use crate::slack::click::Foreign;
+
+/// What a value that comes back from Slack was made for. One that was made for the one never counts as the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sought<'a> {
+    /// The buttons of a card.
+    Card(&'a str),
+    /// The buttons of a digest, which decide nothing: the value and the access request.
+    Digest(&'a str, &'a RequestId),
+}
+
+/// The account that pressed one button of ours, as the payload says, before anything is looked up.
+pub(in crate::service) fn pressed_by(from: &Caller, actions: usize) -> Result<&SlackUserId, Why> {
+    if let Some(foreign) = from.foreign {
+        return Err(Why::Foreign(foreign));
+    }
+    let user = from.origin.user.as_ref().ok_or(Why::Foreign(Foreign::Nobody))?;
+    if actions == 1 { Ok(&user.id) } else { Err(Why::Malformed("not exactly one action")) }
+}
+
+/// The message that was clicked, where a button that was sent to this channel counts on it.
+pub(in crate::service) fn counted_on(
+    channel: &str,
+    ts: Option<&str>,
+    clicked: Option<&MessageRef>,
+) -> Option<MessageRef> {
+    clicked.filter(|m| m.channel.as_str() == channel && ts.is_none_or(|ts| ts == m.ts)).cloned()
+}
 
 impl Service {
     /// Everything up to the approver sets.
     pub(super) async fn check(
         &self,
         from: &Caller,
-        value: &str,
+        sought: Sought<'_>,
         message: Option<&MessageRef>,
         actions: usize,
         now: Timestamp,
     ) -> Result<Result<Checked, Refused>, Error> {
-        if let Some(foreign) = from.foreign {
-            return Ok(Err((None, Why::Foreign(foreign))));
-        }
-        let Some(user) = &from.origin.user else { return Ok(Err((None, Why::Foreign(Foreign::Nobody)))) };
-        if actions != 1 {
-            return Ok(Err((None, Why::Malformed("not exactly one action"))));
-        }
-        let Some((button, request)) = self.0.store.clicked(value).await? else {
-            return Ok(Err((None, Why::UnknownButton)));
+        let user = match pressed_by(from, actions) {
+            Ok(user) => user,
+            Err(why) => return Ok(Err((None, why))),
         };
+        let found = match sought {
+            Sought::Card(value) => self.0.store.clicked(value).await?,
+            Sought::Digest(value, request) => self.0.store.opened(value, request).await?,
+        };
+        let Some((button, request)) = found else { return Ok(Err((None, Why::UnknownButton))) };
         if !self.is_at(&from.place, &request) {
             return Ok(Err((Some(Box::new(request)), Why::Elsewhere)));
         }
-        let there = message.filter(|m| m.channel.as_str() == button.channel);
-        let there = there.filter(|m| button.ts.as_ref().is_none_or(|ts| *ts == m.ts)).cloned();
-        let Some(message) = there else { return Ok(Err((Some(Box::new(request)), Why::OtherMessage))) };
-        match self.voter(&user.id, &request, now).await {
-            Ok(voter) => Ok(Ok(Checked { place: Arc::clone(&from.place), request, button, message, voter })),
+        let Some(message) = counted_on(&button.channel, button.ts.as_deref(), message) else {
+            return Ok(Err((Some(Box::new(request)), Why::OtherMessage)));
+        };
+        match self.voter(user, &request, now).await {
+            Ok(voter) => {
+                let place = Arc::clone(&from.place);
+                Ok(Ok(Checked { place, request, button, message, voter, once: None }))
+            }
             Err(why) => Ok(Err((Some(Box::new(request)), why))),
         }
     }

@@ -15,7 +15,7 @@ use crate::domain::review::ReviewRefusal;
 use crate::service::workspaces::Caller;
 use crate::service::{Error, Service};
 use crate::slack::click::Foreign;
-use crate::slack::{cards, text};
+use crate::slack::{Message, cards, text};
 use crate::store::Commit;
 
 /// How many refusals of one person are written down within a minute; further ones are only counted.
@@ -35,6 +35,8 @@ pub(in crate::service) enum Why {
     Elsewhere,
     Malformed(&'static str),
     SlackDown,
+    /// Slack did not open the form in time.
+    NoForm,
     NotEnforced,
     MayNotRevoke,
     GrantOver,
@@ -67,6 +69,7 @@ impl Why {
             Self::Elsewhere => "of_another_workspace",
             Self::Malformed(_) => "malformed",
             Self::SlackDown => "slack_unavailable",
+            Self::NoForm => "form_not_opened",
             Self::NotEnforced => "ceremony_not_enforced",
             Self::MayNotRevoke => "may_not_revoke",
             Self::GrantOver => "grant_over",
@@ -139,15 +142,7 @@ impl Service {
         now: Timestamp,
     ) -> Result<(), Error> {
         self.write_down(from, request, why, now).await?;
-        let user = from.origin.user.as_ref().map(|user| user.id.clone());
-        if let (Some(channel), Some(user)) = (channel.cloned(), user) {
-            let (slack, message) = (from.place.workspace.slack.clone(), cards::refusal(&self.words(why, request)));
-            tokio::spawn(async move {
-                if let Err(error) = slack.whisper(&channel, &user, &message).await {
-                    tracing::warn!(error = error.code(), "a refusal could not be whispered");
-                }
-            });
-        }
+        whisper(from, channel, cards::refusal(&self.words(why, request)));
         Ok(())
     }
 
@@ -219,6 +214,9 @@ impl Service {
             Why::SlackDown => {
                 "Slack could not be asked just now whether you may decide. Try again in a moment.".to_owned()
             }
+            Why::NoForm => {
+                "The form could not be opened: Slack allows three seconds for it. Press the button again.".to_owned()
+            }
             Why::NotEnforced => "This request needs a ceremony that this version does not offer.".to_owned(),
             Why::MayNotRevoke => format!("You can't revoke this grant: an approver or the requester can.{can}"),
             Why::GrantOver => "This grant is over already.".to_owned(),
@@ -273,6 +271,18 @@ impl Service {
         };
         format!("{text} Nothing was changed.")
     }
+}
+
+/// Tells whoever did something what became of it, where only they see it. It is nothing that must not be lost.
+pub(super) fn whisper(from: &Caller, channel: Option<&SlackChannelId>, message: Message) {
+    let user = from.origin.user.as_ref().map(|user| user.id.clone());
+    let (Some(channel), Some(user)) = (channel.cloned(), user) else { return };
+    let slack = from.place.workspace.slack.clone();
+    tokio::spawn(async move {
+        if let Err(error) = slack.whisper(&channel, &user, &message).await {
+            tracing::warn!(error = error.code(), "an answer to a click could not be whispered");
+        }
+    });
 }
 
 /// What the policy of now wants besides.

@@ -70,7 +70,7 @@ async fn what_was_asked_ahead_is_collected_at_hydra() {
     let grants = app.operator_sees("/v1/grants").await["grants"].clone();
     assert_eq!((grants.as_array().map(Vec::len), &grants[0]["hook"]), (Some(1), &json!("hydra")));
     app.advance(minutes(61)).await;
-    assert_eq!(app.operator_sees("/v1/grants").await["grants"][0]["status"], "ended");
+    assert_eq!(app.operator_sees("/v1/grants").await["grants"][0]["status"], "expired");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::TestApp;
 use crate::support::asker::says;
 use crate::support::asking::{alice, but};
-use crate::support::world::{AUDIENCE, HYDRA_KEY, LEDGER};
+use crate::support::world::{AUDIENCE, HYDRA_KEY, LEDGER, POLICY};
 use crate::support::{minutes, seconds};
 
 #[tokio::test]
@@ -110,7 +110,8 @@ async fn less_is_approved_from_home_where_the_card_offers_it() {
 
 #[tokio::test]
 async fn everything_that_home_offers_is_one_press_away() {
-    let app = TestApp::start().await;
+    let policy = POLICY.replace("hooks = [\"shop\"]", "hooks = [\"shop\"]\nclients = [\"ledger-cli\"]");
+    let app = TestApp::stage().policy(policy).start().await;
     // Alice asks from Home; the form is that of the command.
     app.opens_home("U0ALICE").await;
     app.presses_at_home("U0ALICE", "home_request").await;

@@ -8,14 +8,11 @@ use serde_json::{Value, json};
 use super::TestApp;
 use super::asking::Answer;
 use super::slack::Card;
-use super::world::AUDIENCE;
+use super::world::{AUDIENCE, BOREAS_APP_TOKEN, BOREAS_BOT_TOKEN, BOREAS_SIGNING_SECRET};
 
 pub const BOREAS: &str = "T0BOREAS";
 /// Its usual channel.
 pub const QUAY: &str = "C0QUAY";
-pub const SIGNING_SECRET: &str = "CANARY-boreas-signing-secret-0123";
-pub const BOT_TOKEN: &str = "CANARY-boreas-bot-token-0123456789";
-pub const APP_TOKEN: &str = "xapp-CANARY-boreas-app-token-01234";
 
 const CONFIG: &str = r#"
 [[slack]]
@@ -76,8 +73,9 @@ pub fn installation(sockets: bool) -> Installation {
         is_archived: false,
     };
     workspace.channels.insert(QUAY.to_owned(), quay);
-    let one = Installation::new(SecretString::from(SIGNING_SECRET), SecretString::from(BOT_TOKEN), workspace);
-    if sockets { one.with_app_token(SecretString::from(APP_TOKEN)) } else { one }
+    let one =
+        Installation::new(SecretString::from(BOREAS_SIGNING_SECRET), SecretString::from(BOREAS_BOT_TOKEN), workspace);
+    if sockets { one.with_app_token(SecretString::from(BOREAS_APP_TOKEN)) } else { one }
 }
 
 /// Zoe's terminal asks for a scope of the ledger.
