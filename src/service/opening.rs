@@ -47,7 +47,10 @@ impl Service {
             Ok(owners) => request.deciding.owners = owners,
             Err(says) => return Ok(Err(says)),
         }
-        request.deciding.history = self.0.store.history(&request.asked, request.question.terms.scopes.clone()).await?;
+        // What was granted through another workspace is nothing to show to the people of this one.
+        let hooks = self.hooks_beside(&request.asked.hook);
+        let shown = request.question.terms.scopes.clone();
+        request.deciding.history = self.0.store.history(&request.asked, shown, &hooks).await?;
         let asking = tokio::time::timeout(ASKING_MAX, self.deciders(policy, request, now));
         let (deciders, clock) = tokio::join!(asking, self.clock_of_asker(request, now));
         request.deciding.clock = clock;

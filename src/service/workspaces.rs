@@ -257,6 +257,13 @@ impl Service {
         self.place_named(Some(&self.0.settings.hooks.get(hook)?.workspace))
     }
 
+    /// The hooks whose people are those of this one.
+    pub(super) fn hooks_beside(&self, hook: &HookName) -> Vec<HookName> {
+        let hooks = &self.0.settings.hooks;
+        let workspace = hooks.get(hook).map(|hook| &hook.workspace);
+        hooks.values().filter(|other| Some(&other.workspace) == workspace).map(|other| other.name.clone()).collect()
+    }
+
     /// Whether a grant belongs to a workspace: through its access request, else through its hook.
     pub(super) fn is_of_here(&self, place: &Arc<Place>, grant: &Grant, request: Option<&AccessRequest>) -> bool {
         let home = match request {

@@ -39,6 +39,7 @@ pub struct TestApp {
     folder: PathBuf,
     running: Option<Running>,
     worker: Worker,
+    sockets: bool,
     _slack_stops: watch::Sender<bool>,
     _temporary: TempDir,
 }
@@ -132,6 +133,7 @@ impl Stage {
             folder,
             running: None,
             worker: self.worker,
+            sockets: self.sockets,
             _slack_stops: slack_stops,
             _temporary: temporary,
         }
@@ -169,12 +171,20 @@ impl TestApp {
         let loaded =
             Config::load(&self.folder.join("countersign.toml"), &env).map_err(|errors| anyhow::anyhow!("{errors}"))?;
         let clock: SharedClock = Arc::new(self.clock.clone());
-        let sockets = loaded.config.slack.first.app_token.is_some() && self.playground.is_plugged();
         self.running = Some(Box::pin(app::start(loaded, clock, listener, self.worker)).await?);
-        if sockets {
+        // Where Slack is down there is none to wait for.
+        if self.sockets && self.playground.is_plugged() {
             self.until_real(PATIENCE, async || !self.sockets().await.is_empty()).await;
         }
         Ok(())
+    }
+
+    /// Slack's plug is in again. What people do reaches the service at once over HTTP, over sockets once one is open.
+    pub async fn plug_in(&self) {
+        self.page("/page/plug", serde_json::json!({ "plugged": true })).await;
+        if self.sockets {
+            self.until_real(PATIENCE, async || !self.sockets().await.is_empty()).await;
+        }
     }
 
     /// Stops it as SIGTERM does: held calls are answered.
