@@ -22,6 +22,7 @@ impl Service {
         let texts = |scope: &_| policy.resource_text(&request.asked, scope).cloned();
         let resource_name = request.asked.audience.iter().find_map(|audience| policy.resource_name(audience));
         let approver_words = self.approver_words(request);
+        let told_words = self.told_words(request);
         let requester = self.requester(&request.asked);
         render(&CardFacts {
             request,
@@ -30,6 +31,7 @@ impl Service {
             resource_name,
             requester: requester.as_ref(),
             approver_words: &approver_words,
+            told_words: &told_words,
             button,
             now: self.now(),
         })

@@ -192,8 +192,10 @@ impl Service {
             Some(id) => self.0.store.request(id).await?,
             None => None,
         };
+        let rules: Vec<String> = grant.rules.iter().map(|rule| format!("`{rule}`")).collect();
+        let why = format!("{why} ({} {})", if rules.len() == 1 { "rule" } else { "rules" }, rules.join(", "));
         // Whether it was ended here or by somebody who was first: it is not used.
-        let _ = self.revoke(grant, request.as_ref(), Actor::Service, why, None, now).await?;
+        let _ = self.revoke(grant, request.as_ref(), Actor::Service, &why, None, now).await?;
         Ok(())
     }
 
@@ -206,7 +208,13 @@ impl Service {
         {
             return None;
         }
-        if inner.settings.directory.users.get(&voter.slack).is_some_and(|mapped| *mapped != voter.principal) {
+        let directory = &inner.settings.directory;
+        let still_mapped = match directory.users.get(&voter.slack) {
+            Some(mapped) => *mapped == voter.principal,
+            // Whoever the table does not name is somebody by address, or nobody.
+            None => directory.maps_addresses(),
+        };
+        if !still_mapped {
             return None;
         }
         let policy = self.policy();

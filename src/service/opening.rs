@@ -9,7 +9,7 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Event, Status, Step, would_meet};
 use crate::domain::identity::{EmailMapping, Voter};
 use crate::domain::ids::{SetName, SlackUserId};
-use crate::domain::policy::{ApproverSet, Policy, SelfApproval};
+use crate::domain::policy::{ApproverSet, Policy, Requirement, SelfApproval};
 use crate::slack::SlackError;
 use crate::store::{Change, Outcome};
 
@@ -192,12 +192,26 @@ fn too_few(request: &AccessRequest, people: &[Voter], empty: &[String]) -> Strin
         }
         None => "there are not enough different people who can".to_owned(),
     };
+    let asks = wanting.map(|requirement| rules_of(request, requirement)).unwrap_or_default();
     let empty = match empty {
         [] => String::new(),
         [one] => format!(" Nobody is in {one} at all."),
         several => format!(" Nobody is in {} at all.", several.join(", ")),
     };
-    format!("No one can decide this request: {who}.{empty} An operator must see to the policy or the user group.")
+    format!("No one can decide this request: {who}.{empty}{asks} An operator must see to the policy or the user group.")
+}
+
+/// Which rules ask for it, as one sentence.
+fn rules_of(request: &AccessRequest, requirement: &Requirement) -> String {
+    let rules = &request.question.terms.rules;
+    let names: BTreeSet<String> =
+        requirement.scopes.iter().filter_map(|scope| rules.get(scope)).map(|rule| format!("`{rule}`")).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(" The rule {one} asks for them."),
+        several => format!(" The rules {} ask for them.", several.join(", ")),
+    }
 }
 
 fn alarm(hook: &crate::domain::ids::HookName, says: &str) {

@@ -37,6 +37,14 @@ impl Service {
         sets
     }
 
+    /// Those whom the rules want told of the card and who are not asked anyway, as mentions.
+    pub(super) fn told_words(&self, request: &AccessRequest) -> String {
+        let question = &request.question;
+        let is_asked = |set: &&SetName| question.requirements.iter().any(|wanted| wanted.approvers.contains(*set));
+        let told: Vec<SetName> = question.notify.to.iter().filter(|set| !is_asked(set)).cloned().collect();
+        self.mentions(&told)
+    }
+
     /// Approver sets as mentions of their groups and people.
     pub(super) fn mentions(&self, sets: &[SetName]) -> String {
         let policy = self.policy();

@@ -63,6 +63,8 @@ pub struct CardFacts<'a> {
     pub requester: Option<&'a SlackUserId>,
     /// Who is asked, as mentions: `<!subteam^S0PAYLEADS> <@U0CAROL>`.
     pub approver_words: &'a str,
+    /// Who is told besides, in the same way: they may not decide for that.
+    pub told_words: &'a str,
     /// The opaque value of every button on this message.
     pub button: &'a str,
     /// When it is drawn.
@@ -81,8 +83,9 @@ pub fn card(facts: &CardFacts<'_>) -> Message {
     if stage == Stage::Pending {
         blocks.push(("scopes", parts.scopes(&format!("Asks for {count}"), scopes)));
         let please = format!(
-            "{} Please decide by {}.{}",
+            "{}{} Please decide by {}.{}",
             approvers(facts),
+            told(facts),
             date(facts.request.decide_by),
             match_words(facts.request)
         );
@@ -254,6 +257,12 @@ fn buttons(facts: &CardFacts<'_>, stage: Stage, parts: &Parts<'_>) -> Vec<serde_
 fn approvers(facts: &CardFacts<'_>) -> String {
     let words = cut_words(&inert(facts.approver_words), APPROVERS_MAX);
     if words.is_empty() { "Nobody in Slack was named to decide.".to_owned() } else { format!("Asked: {words}.") }
+}
+
+/// Who hears of it without being asked, as one sentence.
+fn told(facts: &CardFacts<'_>) -> String {
+    let words = cut_words(&inert(facts.told_words), APPROVERS_MAX);
+    if words.is_empty() { String::new() } else { format!(" Told besides, and not asked: {words}.") }
 }
 
 /// As many whole words as fit; a mention is never cut in two.

@@ -9,6 +9,7 @@ mod deciding;
 mod digesting;
 mod ending;
 mod home;
+mod keys;
 mod less;
 mod living;
 mod nobody;

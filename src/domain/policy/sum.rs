@@ -58,7 +58,7 @@ impl<'a> Sum<'a> {
             }
             Outcome::Ask(ask) => {
                 self.bounds = self.bounds.smaller(&ask.bounds);
-                let from = policy.rules.iter().find(|candidate| candidate.name == name);
+                let from = policy.rules.named(&name);
                 self.asking.push(Asking { scope: scope.clone(), rule: name.clone(), ask, from });
             }
             Outcome::BreakGlass(glass) => {
@@ -145,8 +145,7 @@ impl Policy {
     /// Why no access request may be opened for this scope, if so.
     fn not_now(&self, asked: &TokenRequest, one: &Asking<'_>) -> Option<Refused> {
         let critical = || {
-            let people: u32 = one.ask.requirements.iter().map(|r| u32::from(r.count.get())).sum();
-            let weak = people < 2 && one.ask.ceremony < Ceremony::Match;
+            let weak = one.ask.people_needed(self.shared) < 2 && one.ask.ceremony < Ceremony::Match;
             (weak && self.risk(asked, &one.scope) == Some(Risk::Critical)).then(|| {
                 let scope = &one.scope;
                 format!("{scope} is critical and needs two people or a stronger ceremony; its rule asks for less.")

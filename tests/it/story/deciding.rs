@@ -160,7 +160,7 @@ async fn an_approver_who_has_left_by_the_hand_over_does_not_count() {
     assert!(app.happened().await.iter().all(|kind| kind != "token.issued"));
     let cards = app.cards(LEDGER).await;
     assert!(
-        cards[0].head().starts_with("Revoked") && cards[0].says.contains("not be enough any more"),
+        cards[0].head().starts_with("Revoked") && cards[0].says.contains("not be enough any more (rule `writing`)"),
         "{}",
         cards[0].says
     );

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::asking::{Answer, alice, but};
+use crate::support::slack::Card;
 use crate::support::world::{DESK, LEDGER, POLICY};
 use crate::support::{TestApp, minutes};
 
@@ -49,6 +50,11 @@ async fn a_policy_that_cannot_be_used_keeps_the_old_one_and_says_so_until_it_is_
             assert_eq!(app.degraded().await, json!(["policy"]));
         }
     }
+    for bytes in ["#".repeat(10 << 20).into_bytes(), [b"# \xff\xfe\n", POLICY.as_bytes()].concat()] {
+        std::fs::write(app.file("policy.toml"), bytes).expect("a file");
+        assert!(!app.running().reload_policy().await.expect("it is written down"));
+        assert_eq!(app.degraded().await, json!(["policy"]));
+    }
     std::fs::remove_file(app.file("policy.toml")).expect("it was there");
     assert!(!app.running().reload_policy().await.expect("it is written down"));
     assert_eq!(app.degraded().await, json!(["policy"]));
@@ -56,12 +62,12 @@ async fn a_policy_that_cannot_be_used_keeps_the_old_one_and_says_so_until_it_is_
     assert_eq!(app.degraded().await, json!([]));
     let audit = app.audit().await;
     let refused: Vec<_> = audit.iter().filter(|entry| entry["kind"] == "policy.refused").collect();
-    assert_eq!(refused.len(), 4);
+    assert_eq!(refused.len(), 6);
     for entry in &refused {
         assert!(!entry.to_string().contains("approvals"), "no word of the file: {entry}");
     }
     assert_eq!(refused[0]["detail"]["file"], countersign::domain::hashing::sha256_hex(broken.as_bytes()));
-    assert_eq!(refused[3]["detail"]["file"], "unreadable");
+    assert_eq!(refused[5]["detail"]["file"], "unreadable");
     let metrics = Answer::of(app.http.get(app.url("/metrics"))).await.text;
     assert!(metrics.contains("countersign_policy_reloads_total{outcome=\"refused\"}"), "{metrics}");
 }
@@ -96,6 +102,32 @@ async fn what_was_approved_before_is_handed_over_under_the_policy_of_now() {
 }
 
 #[tokio::test]
+async fn a_policy_that_allows_more_gives_nothing_more_to_what_was_granted_before() {
+    let rule = |duration: &str, token: &str, collect: &str| {
+        let rule = format!(
+            "[[rule]]\nname = \"times\"\nwhen = 'scope.startsWith(\"times\")'\nask = {{ approvers = [\"leads\"], approvals = 1, max_duration = \"{duration}\", max_token_lifetime = \"{token}\", collect_within = \"{collect}\" }}\n"
+        );
+        POLICY.replacen("[[rule]]", &format!("{rule}\n[[rule]]"), 1)
+    };
+    let app = TestApp::stage().policy(rule("1h", "7m", "5m")).start().await;
+    for scope in ["times", "times:later"] {
+        app.ask(&alice(scope)).await.pending();
+    }
+    for card in app.cards(DESK).await {
+        app.approve("U0BOB", &card).await;
+    }
+    app.ask(&alice("times")).await.granted();
+    assert!(app.policy_becomes(&rule("8h", "30m", "4h")).await);
+    assert_eq!(app.ask(&alice("times")).await.granted()["expires_in"], 420);
+    app.advance(minutes(5)).await;
+    app.ask(&alice("times:later")).await.pending();
+    app.advance(minutes(54)).await;
+    assert_eq!(app.ask(&alice("times")).await.granted()["expires_in"], 60);
+    app.advance(minutes(1)).await;
+    app.ask(&alice("times")).await.pending();
+}
+
+#[tokio::test]
 async fn a_reload_that_lowers_the_uses_counts_those_from_before() {
     let rule = "when = 'scope == \"vault:open\"'\nask = { approvers = [\"leads\"], approvals = 1, max_duration = \"30m\", uses = \"single\"";
     assert!(POLICY.contains(rule));
@@ -115,6 +147,36 @@ async fn a_reload_that_lowers_the_uses_counts_those_from_before() {
     app.ask_as("five", &alice("vault:open")).await.granted();
     app.ask_as("six", &alice("vault:open")).await.granted();
     app.ask_as("seven", &alice("vault:open")).await.pending();
+}
+
+#[tokio::test]
+async fn a_click_meets_the_ceremony_the_trust_and_the_people_of_the_stricter_policy() {
+    let plain = "when = 'scope.startsWith(\"plain:\")'\nask = { ";
+    let both = "[[rule]]\nname = \"both\"\nwhen = 'scope == \"both\"'\nask_all = [{ approvers = [\"leads\"], approvals = 1 }, { approvers = [\"owners\"], approvals = 1 }]\nlimits = { max_duration = \"1h\" }\n";
+    let with = |shared: bool, says: &str| {
+        let rules =
+            POLICY.replace(plain, &format!("{plain}{says}")).replacen("[[rule]]", &format!("{both}\n[[rule]]"), 1);
+        format!("shared = {shared}\n{rules}")
+    };
+    let app = TestApp::stage().policy(with(true, "self_approval = \"allowed\", ")).start().await;
+    app.ask(&alice("plain:x")).await.pending();
+    app.ask(&alice("both")).await.pending();
+    let (x, both) = (app.card_of(DESK, 0).await, app.card_of(DESK, 1).await);
+    let why = async |person: &str, card: &Card| {
+        let seq = app.audited().await;
+        app.click(person, card, "approve").await;
+        app.audit_after(seq).await[0]["detail"]["why"].clone()
+    };
+    assert!(app.policy_becomes(&with(false, "self_approval = \"allowed\", ceremony = \"confirm\", ")).await);
+    assert_eq!(why("U0BOB", &x).await, "policy_wants_more_now", "a stronger ceremony");
+    assert_eq!(why("U0CAROL", &both).await, "policy_wants_more_now", "two people");
+    assert!(app.policy_becomes(&with(true, "")).await);
+    assert_eq!(why("U0ALICE", &x).await, "policy_wants_more_now", "nobody on their own request");
+    assert!(app.policy_becomes(&with(true, "self_approval = \"allowed\", ")).await);
+    app.approve("U0ALICE", &x).await;
+    app.approve("U0CAROL", &both).await;
+    app.ask(&alice("plain:x")).await.granted();
+    app.ask(&alice("both")).await.granted();
 }
 
 #[tokio::test]
