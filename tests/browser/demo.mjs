@@ -171,7 +171,7 @@ test("ways: an export needs the data owner and a lead, and one of them is not en
   await openChannel("C0APPROVALS");
   await become("U0CAROL");
   await press("pending", /^Approve request/, { confirm: false });
-  await card("pending").first().getByText("Who has approved").waitFor();
+  await card("pending").first().getByText("1 of 2 approvals").waitFor();
   await called("waiting");
   await picture("together-half");
   await become("U0BOB");

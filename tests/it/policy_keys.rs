@@ -196,7 +196,7 @@ denial_cooldown = "10m"
 
 /// The keys of the list.
 fn listed() -> BTreeSet<String> {
-    KEYS.iter().map(|(key, _)| *key).map(str::to_owned).collect()
+    KEYS.iter().map(|(key, _)| (*key).to_owned()).collect()
 }
 
 fn read(policy: &toml::Value) -> Result<(), Vec<ConfigError>> {

@@ -89,7 +89,7 @@ pub enum NoStepUp {
     #[error("The sign-in was not completed. Click Approve on the card again.")]
     NotSignedIn,
     /// Somebody else signed in.
-    #[error("You signed in as somebody else than the approver who clicked. Nothing was approved.")]
+    #[error("You signed in as somebody else than the approver who clicked. Click Approve on the card again.")]
     SomebodyElse,
     /// The provider's answer does not count.
     #[error("The sign-in does not count: {0}.")]
