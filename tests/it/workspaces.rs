@@ -373,6 +373,8 @@ async fn what_belongs_to_a_workspace_that_is_gone_is_decided_by_nobody() {
     app.ask_boreas(&zoe("plain:y")).await.pending();
     let cards = app.at_the_quay().await;
     app.approve("U0YURI", &cards[0]).await;
+    // Its card is not even posted.
+    Answer::of(app.hook("yard", &zoe("plain:z"))).await.pending();
     app.stop().await;
     let file = app.file("countersign.toml");
     let text = std::fs::read_to_string(&file).expect("the file");
