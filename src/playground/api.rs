@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::SecondsFormat;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::arguments::{self, Arguments};
@@ -60,9 +60,18 @@ impl Log {
     }
 }
 
+/// Which calls are wanted.
+#[derive(Debug, Deserialize)]
+pub struct Wanted {
+    /// Those after this number.
+    #[serde(default)]
+    after: u64,
+}
+
 /// `GET /log`: the calls seen, oldest first. Tokens never stand in it.
-pub async fn log(State(playground): State<Playground>) -> Json<Vec<Logged>> {
-    Json(playground.read(|state| state.log.entries.iter().cloned().collect()))
+pub async fn log(State(playground): State<Playground>, Query(wanted): Query<Wanted>) -> Json<Vec<Logged>> {
+    let later = |entry: &&Logged| entry.n > wanted.after;
+    Json(playground.read(|state| state.log.entries.iter().filter(later).cloned().collect()))
 }
 
 /// Arguments as they may be kept: no `token`, nothing that looks like a token of Slack, nothing huge.

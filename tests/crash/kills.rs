@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use countersign::clock::{Clock, SystemClock};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cards;
 use crate::child::{Api, Child, READY_WITHIN, client, command};
@@ -16,8 +16,6 @@ use crate::oracle::{Oracle, Snapshot, has_approved, place, stage};
 use crate::say;
 use crate::world::{APPROVERS, CHANNELS, World, channel_id};
 
-/// The kill comes this long after the load has started.
-const KILL_AFTER: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(400)];
 /// A kill of a service that is just starting comes this long after its start.
 const KILL_START_AFTER: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(150)];
 /// So many cycles use the same channel.
@@ -25,15 +23,15 @@ const CYCLES_PER_CHANNEL: u64 = 20;
 /// What was answered before the kill and is still on its way arrives within this time.
 const LAST_ANSWERS: Duration = Duration::from_millis(10);
 
-struct Run {
+pub(super) struct Run {
     seed: u64,
-    dice: Dice,
-    journal: Arc<Journal>,
+    pub(super) dice: Dice,
+    pub(super) journal: Arc<Journal>,
     book: Arc<Mutex<Book>>,
     oracle: Oracle,
     killed: u64,
     killed_busy: u64,
-    calls_seen: u64,
+    pub(super) calls_seen: u64,
     slowest_start: Duration,
 }
 
@@ -104,7 +102,7 @@ impl Run {
         let new_ops = 3 + self.dice.below(7);
         self.journal.note(&json!({ "load": cycle }));
         let mut actors = load.start(self.seed, cycle, new_ops);
-        tokio::time::sleep(self.when_to_kill()).await;
+        self.wait_to_kill(world).await?;
         let (in_flight, last) = self.journal.in_flight();
         child.kill()?;
         (self.killed, self.killed_busy) = (self.killed + 1, self.killed_busy + u64::from(in_flight > 0));
@@ -115,36 +113,6 @@ impl Run {
         actors.shutdown().await;
         client(Duration::from_secs(5))?.delete(format!("{}/faults", world.standin)).send().await?;
         Ok(self.journal.close(last))
-    }
-
-    /// What the service was telling Slack when it was killed: the stand-in never got to answer it.
-    async fn count_cut_calls(&mut self, world: &World) -> anyhow::Result<()> {
-        let log: Value =
-            client(Duration::from_secs(5))?.get(format!("{}/log", world.standin)).send().await?.json().await?;
-        let (mut cut, seen) = (0, self.calls_seen);
-        for call in log.as_array().into_iter().flatten() {
-            let n = call["n"].as_u64().unwrap_or(0);
-            self.calls_seen = self.calls_seen.max(n);
-            if n <= seen {
-                continue;
-            }
-            match call["answered"].as_str() {
-                Some("fault:slow") => self.journal.count("calls cut before Slack had them"),
-                Some("fault:slow_answer") => self.journal.count("calls cut that Slack had and nobody recorded"),
-                _ => continue,
-            }
-            cut += 1;
-        }
-        if cut > 0 {
-            self.journal.count("kills that met deliveries under way");
-        }
-        Ok(())
-    }
-
-    /// Half of the kills meet the first moments, when everything is just under way; the others meet a busy service.
-    fn when_to_kill(&mut self) -> Duration {
-        let early = self.dice.log_uniform(KILL_AFTER[0], KILL_AFTER[1]);
-        if self.dice.chance(50) { early } else { KILL_AFTER[1].mul_f64(0.2) + early.mul_f64(0.8) }
     }
 
     /// A crash in the middle of recovering from a crash.

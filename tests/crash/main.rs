@@ -10,6 +10,7 @@ mod facts;
 mod journal;
 mod kills;
 mod load;
+mod moments;
 mod oracle;
 mod shown;
 mod starts;
