@@ -152,23 +152,35 @@ impl Service {
         if let Some(answer) = self.issue_from_grants(call, &ruling, terms, observed, now).await? {
             return Ok(Look::Answer(answer));
         }
-        let look = Box::pin(self.ask_people(&policy, hook, call, &ruling, terms, now)).await?;
+        let look = match (Box::pin(self.without_asking(&policy, call, &ruling, terms, now)).await?, &ruling) {
+            (Some(look), _) => look,
+            // Somebody may have decided after the look at the grants and before the one at what is pending: a look at
+            // the grants that comes after both misses nothing, and nobody is asked about what was just approved.
+            (None, Ruling::Asked(question)) => match self.issue_from_grants(call, &ruling, terms, observed, now).await?
+            {
+                Some(answer) => Look::Answer(answer),
+                None => Box::pin(self.open(&policy, hook, call, question, now)).await?,
+            },
+            (None, Ruling::Allowed(_) | Ruling::BreakGlass(_) | Ruling::Observed(_) | Ruling::Refused(_)) => {
+                Look::Again
+            }
+        };
         match allowed_now {
             Some(allowed) => Box::pin(self.with_what_is_allowed(&policy, call, allowed, &ruling, look, now)).await,
             None => Ok(look),
         }
     }
 
-    /// No standing grant covers the call: the pending request, a cool-down, and at last the policy's word.
-    async fn ask_people(
+    /// No standing grant covers the call: the pending request, a cool-down, and at last the policy's word. Nothing where
+    /// that is to ask people.
+    async fn without_asking(
         &self,
         policy: &Policy,
-        hook: &Hook,
         call: &Call,
         ruling: &Ruling,
         terms: &Terms,
         now: Timestamp,
-    ) -> Result<Look, Error> {
+    ) -> Result<Option<Look>, Error> {
         // In an emergency nobody waits for what people still think over.
         let waits = match ruling {
             Ruling::BreakGlass(_) => None,
@@ -177,23 +189,21 @@ impl Service {
             }
         };
         if let Some(pending) = waits {
-            return Box::pin(self.attach(call, pending, now)).await;
+            return Box::pin(self.attach(call, pending, now)).await.map(Some);
         }
         if let Some(standing) = self.0.store.cooldown(&call.asked, &terms.scopes, now).await? {
             let says = format!("It was {} a short while ago; ask again after {}.", standing.cause, standing.until);
             let kind = if standing.cause == "revoked" { DeniedKind::Revoked } else { DeniedKind::CoolingDown };
-            return self.refuse(call, kind, says, None, now).await;
+            return self.refuse(call, kind, says, None, now).await.map(Some);
         }
         match ruling {
-            Ruling::Refused(_) | Ruling::Observed(_) => Ok(Look::Again),
-            Ruling::Allowed(terms) => self.allow(policy, call, terms, now).await,
-            Ruling::Asked(question) => {
-                if let Some(pending) = self.waited_for(call, terms, now).await? {
-                    return Box::pin(self.attach(call, pending, now)).await;
-                }
-                Box::pin(self.open(policy, hook, call, question, now)).await
-            }
-            Ruling::BreakGlass(glass) => Box::pin(self.break_glass(policy, call, glass, now)).await,
+            Ruling::Refused(_) | Ruling::Observed(_) => Ok(Some(Look::Again)),
+            Ruling::Allowed(terms) => self.allow(policy, call, terms, now).await.map(Some),
+            Ruling::Asked(_) => match self.waited_for(call, terms, now).await? {
+                Some(pending) => Box::pin(self.attach(call, pending, now)).await.map(Some),
+                None => Ok(None),
+            },
+            Ruling::BreakGlass(glass) => Box::pin(self.break_glass(policy, call, glass, now)).await.map(Some),
         }
     }
 
