@@ -39,8 +39,8 @@ pub struct Oracle {
     grants: Views,
     /// How many cards there are beyond one for each access request.
     pub duplicates: usize,
-    /// How many replies there are beyond one for each delivery and thread.
-    pub replies_twice: usize,
+    /// How many cards and replies there are beyond one for each, by channel.
+    pub twice: BTreeMap<String, usize>,
     /// Cards that were clicked after a kill and must therefore be known to the service.
     pub clicked: BTreeSet<String>,
     /// What does not hold.
@@ -69,7 +69,7 @@ impl Oracle {
             settled: Views::new(),
             grants: Views::new(),
             duplicates: 0,
-            replies_twice: 0,
+            twice: BTreeMap::new(),
             clicked: BTreeSet::new(),
             found: Vec::new(),
         }

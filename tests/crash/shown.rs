@@ -14,22 +14,41 @@ use crate::world::APPROVERS;
 const SHOWN_WITHIN: Duration = Duration::from_secs(6);
 
 impl Oracle {
-    /// At most one duplicate for each kill: a card or a reply, since of one channel a single delivery is under way.
+    /// At most one duplicate card for each kill; and of one channel, cards and replies together, at most one for each, since
+    /// a single delivery of it is under way at any time.
     pub fn few_duplicates(&mut self, kills: usize) {
         let all = cards::by_request(&self.playground);
-        let now: usize = all.values().map(|cards| cards.len() - 1).sum();
+        let mut twice: BTreeMap<String, usize> = BTreeMap::new();
+        for cards in all.values() {
+            let mut of: BTreeMap<&str, usize> = BTreeMap::new();
+            cards.iter().for_each(|card| *of.entry(card.channel.as_str()).or_default() += 1);
+            for (channel, count) in of {
+                *twice.entry(channel.to_owned()).or_default() += count - 1;
+            }
+        }
+        let cards: usize = all.values().map(|cards| cards.len() - 1).sum();
         let mut replies: BTreeMap<(String, String), usize> = BTreeMap::new();
         for reply in cards::replies_by_request(&self.playground).into_values().flatten() {
             *replies.entry(reply).or_default() += 1;
         }
-        let twice: usize = replies.values().map(|times| times - 1).sum();
-        let (cards, notes) = (now - self.duplicates, twice - self.replies_twice);
-        if cards + notes > kills {
-            self.finding(format!("{cards} duplicate cards and {notes} duplicate replies came of {kills} kill(s)"));
+        for ((thread, _), count) in replies {
+            let channel = thread.split('/').next().unwrap_or_default();
+            *twice.entry(channel.to_owned()).or_default() += count - 1;
         }
-        self.journal.add("duplicate cards", cards as u64);
-        self.journal.add("duplicate replies", notes as u64);
-        (self.duplicates, self.replies_twice) = (now, twice);
+        let fresh = cards.saturating_sub(self.duplicates);
+        if fresh > kills {
+            self.finding(format!("{fresh} duplicate cards came of {kills} kill(s)"));
+        }
+        for (channel, count) in &twice {
+            let more = count.saturating_sub(self.twice.get(channel).copied().unwrap_or(0));
+            if more > kills {
+                self.finding(format!("{more} things stand twice in {channel}, of {kills} kill(s)"));
+            }
+        }
+        let together = |twice: &BTreeMap<String, usize>| twice.values().sum::<usize>();
+        self.journal.add("duplicate cards", fresh as u64);
+        self.journal.add("duplicates, replies too", together(&twice).saturating_sub(together(&self.twice)) as u64);
+        (self.duplicates, self.twice) = (cards, twice);
     }
 
     /// Everything that happened to a card is a reply beneath it.
