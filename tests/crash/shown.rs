@@ -51,9 +51,26 @@ impl Oracle {
         (self.duplicates, self.twice) = (cards, twice);
     }
 
-    /// Everything that happened to a card is a reply beneath it.
-    pub fn is_threaded(&mut self, snapshot: &Snapshot) {
+    /// Everything that happened to a card is a reply beneath it, soon.
+    pub async fn is_threaded(&mut self, snapshot: &Snapshot) {
+        let began = Instant::now();
+        loop {
+            let missing = self.unthreaded(snapshot);
+            if missing.is_empty() {
+                return;
+            }
+            if began.elapsed() > SHOWN_WITHIN {
+                missing.into_iter().for_each(|what| self.finding(what));
+                return;
+            }
+            // What has just ended by itself is told a moment later.
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn unthreaded(&self, snapshot: &Snapshot) -> Vec<String> {
         let (cards, replies) = (cards::by_request(&self.playground), cards::replies_by_request(&self.playground));
+        let mut missing = Vec::new();
         for id in &snapshot.touched {
             let (Some(facts), true) = (self.facts.requests.get(id), cards.contains_key(id)) else { continue };
             let revoked = facts.grant.as_ref().and_then(|grant| self.facts.grants.get(grant)).map_or(0, |f| f.revoked);
@@ -61,9 +78,10 @@ impl Oracle {
                 facts.opened + facts.votes + facts.approved + facts.denied + facts.expired + facts.cancelled + revoked;
             let said = replies.get(id).map_or(0, |all| all.iter().map(|(_, key)| key).collect::<BTreeSet<_>>().len());
             if said < happened {
-                self.finding(format!("{id}: {happened} things happened to it, and {said} stand beneath its card"));
+                missing.push(format!("{id}: {happened} things happened to it, and {said} stand beneath its card"));
             }
         }
+        missing
     }
 
     /// Every open card says word for word what the stored request is drawn as now.
