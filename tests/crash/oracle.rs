@@ -92,10 +92,15 @@ impl Oracle {
 
     /// Waits until nothing waits to be delivered.
     pub async fn drained(&mut self, api: &Api) -> anyhow::Result<()> {
+        self.drained_within(api, DRAINED_WITHIN).await
+    }
+
+    /// The same where there is more to deliver than a kill leaves.
+    pub async fn drained_within(&mut self, api: &Api, most: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while api.waiting().await? > 0 {
-            if began.elapsed() > DRAINED_WITHIN {
-                bail!("{} deliveries wait after {DRAINED_WITHIN:?}", api.waiting().await?);
+            if began.elapsed() > most {
+                bail!("{} deliveries wait after {most:?}", api.waiting().await?);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -12,6 +12,8 @@ use crate::world::APPROVERS;
 
 /// What has ended by itself must have been shown within this.
 const SHOWN_WITHIN: Duration = Duration::from_secs(6);
+/// Everything that is open is drawn anew within this.
+const DRAWN_ANEW_WITHIN: Duration = Duration::from_secs(120);
 
 impl Oracle {
     /// At most one duplicate card for each kill; and of one channel, cards and replies together, at most one for each, since
@@ -87,7 +89,8 @@ impl Oracle {
     /// Every open card says word for word what the stored request is drawn as now.
     pub async fn is_as_drawn_anew(&mut self, api: &Api, channel: &str) -> anyhow::Result<()> {
         let wanted = api.rebuild(channel).await?;
-        self.drained(api).await?;
+        // Hundreds of cards in one channel go out one after the other.
+        self.drained_within(api, DRAWN_ANEW_WITHIN).await?;
         let all = cards::by_request(&self.playground);
         let mut compared = 0;
         for (id, cards) in &all {
