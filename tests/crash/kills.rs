@@ -178,7 +178,7 @@ impl Run {
         self.oracle.is_kept(&promises, &snapshot);
         self.oracle.tally(&unanswered, &snapshot);
         self.oracle.few_duplicates(kills);
-        self.oracle.is_threaded(&snapshot);
+        self.oracle.is_threaded(&snapshot).await;
         self.oracle.is_told(&snapshot);
         self.journal.note(&json!({ "whole": snapshot.touched.len() }));
         let everything: Vec<String> = snapshot.requests.keys().cloned().collect();

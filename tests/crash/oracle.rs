@@ -39,8 +39,8 @@ pub struct Oracle {
     grants: Views,
     /// How many cards there are beyond one for each access request.
     pub duplicates: usize,
-    /// How many replies there are beyond one for each delivery and thread.
-    pub replies_twice: usize,
+    /// How many cards and replies there are beyond one for each, by channel.
+    pub twice: BTreeMap<String, usize>,
     /// Cards that were clicked after a kill and must therefore be known to the service.
     pub clicked: BTreeSet<String>,
     /// What does not hold.
@@ -69,7 +69,7 @@ impl Oracle {
             settled: Views::new(),
             grants: Views::new(),
             duplicates: 0,
-            replies_twice: 0,
+            twice: BTreeMap::new(),
             clicked: BTreeSet::new(),
             found: Vec::new(),
         }
@@ -92,10 +92,15 @@ impl Oracle {
 
     /// Waits until nothing waits to be delivered.
     pub async fn drained(&mut self, api: &Api) -> anyhow::Result<()> {
+        self.drained_within(api, DRAINED_WITHIN).await
+    }
+
+    /// The same where there is more to deliver than a kill leaves.
+    pub async fn drained_within(&mut self, api: &Api, most: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while api.waiting().await? > 0 {
-            if began.elapsed() > DRAINED_WITHIN {
-                bail!("{} deliveries wait after {DRAINED_WITHIN:?}", api.waiting().await?);
+            if began.elapsed() > most {
+                bail!("{} deliveries wait after {most:?}", api.waiting().await?);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -12,30 +12,67 @@ use crate::world::APPROVERS;
 
 /// What has ended by itself must have been shown within this.
 const SHOWN_WITHIN: Duration = Duration::from_secs(6);
+/// Everything that is open is drawn anew within this.
+const DRAWN_ANEW_WITHIN: Duration = Duration::from_secs(120);
 
 impl Oracle {
-    /// At most one duplicate card for each kill, and one duplicate reply: of one channel a single delivery is under way,
-    /// and cards go to the new channel while the old one still gets replies.
+    /// At most one duplicate card for each kill; and of one channel, cards and replies together, at most one for each, since
+    /// a single delivery of it is under way at any time.
     pub fn few_duplicates(&mut self, kills: usize) {
         let all = cards::by_request(&self.playground);
-        let now: usize = all.values().map(|cards| cards.len() - 1).sum();
+        let mut twice: BTreeMap<String, usize> = BTreeMap::new();
+        for cards in all.values() {
+            let mut of: BTreeMap<&str, usize> = BTreeMap::new();
+            cards.iter().for_each(|card| *of.entry(card.channel.as_str()).or_default() += 1);
+            for (channel, count) in of {
+                *twice.entry(channel.to_owned()).or_default() += count - 1;
+            }
+        }
+        let cards: usize = all.values().map(|cards| cards.len() - 1).sum();
         let mut replies: BTreeMap<(String, String), usize> = BTreeMap::new();
         for reply in cards::replies_by_request(&self.playground).into_values().flatten() {
             *replies.entry(reply).or_default() += 1;
         }
-        let twice: usize = replies.values().map(|times| times - 1).sum();
-        let (cards, notes) = (now - self.duplicates, twice - self.replies_twice);
-        if cards > kills || notes > kills {
-            self.finding(format!("{cards} duplicate cards and {notes} duplicate replies came of {kills} kill(s)"));
+        for ((thread, _), count) in replies {
+            let channel = thread.split('/').next().unwrap_or_default();
+            *twice.entry(channel.to_owned()).or_default() += count - 1;
         }
-        self.journal.add("duplicate cards", cards as u64);
-        self.journal.add("duplicate replies", notes as u64);
-        (self.duplicates, self.replies_twice) = (now, twice);
+        let fresh = cards.saturating_sub(self.duplicates);
+        if fresh > kills {
+            self.finding(format!("{fresh} duplicate cards came of {kills} kill(s)"));
+        }
+        for (channel, count) in &twice {
+            let more = count.saturating_sub(self.twice.get(channel).copied().unwrap_or(0));
+            if more > kills {
+                self.finding(format!("{more} things stand twice in {channel}, of {kills} kill(s)"));
+            }
+        }
+        let together = |twice: &BTreeMap<String, usize>| twice.values().sum::<usize>();
+        self.journal.add("duplicate cards", fresh as u64);
+        self.journal.add("duplicates, replies too", together(&twice).saturating_sub(together(&self.twice)) as u64);
+        (self.duplicates, self.twice) = (cards, twice);
     }
 
-    /// Everything that happened to a card is a reply beneath it.
-    pub fn is_threaded(&mut self, snapshot: &Snapshot) {
+    /// Everything that happened to a card is a reply beneath it, soon.
+    pub async fn is_threaded(&mut self, snapshot: &Snapshot) {
+        let began = Instant::now();
+        loop {
+            let missing = self.unthreaded(snapshot);
+            if missing.is_empty() {
+                return;
+            }
+            if began.elapsed() > SHOWN_WITHIN {
+                missing.into_iter().for_each(|what| self.finding(what));
+                return;
+            }
+            // What has just ended by itself is told a moment later.
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn unthreaded(&self, snapshot: &Snapshot) -> Vec<String> {
         let (cards, replies) = (cards::by_request(&self.playground), cards::replies_by_request(&self.playground));
+        let mut missing = Vec::new();
         for id in &snapshot.touched {
             let (Some(facts), true) = (self.facts.requests.get(id), cards.contains_key(id)) else { continue };
             let revoked = facts.grant.as_ref().and_then(|grant| self.facts.grants.get(grant)).map_or(0, |f| f.revoked);
@@ -43,15 +80,17 @@ impl Oracle {
                 facts.opened + facts.votes + facts.approved + facts.denied + facts.expired + facts.cancelled + revoked;
             let said = replies.get(id).map_or(0, |all| all.iter().map(|(_, key)| key).collect::<BTreeSet<_>>().len());
             if said < happened {
-                self.finding(format!("{id}: {happened} things happened to it, and {said} stand beneath its card"));
+                missing.push(format!("{id}: {happened} things happened to it, and {said} stand beneath its card"));
             }
         }
+        missing
     }
 
     /// Every open card says word for word what the stored request is drawn as now.
     pub async fn is_as_drawn_anew(&mut self, api: &Api, channel: &str) -> anyhow::Result<()> {
         let wanted = api.rebuild(channel).await?;
-        self.drained(api).await?;
+        // Hundreds of cards in one channel go out one after the other.
+        self.drained_within(api, DRAWN_ANEW_WITHIN).await?;
         let all = cards::by_request(&self.playground);
         let mut compared = 0;
         for (id, cards) in &all {
