@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::SharedClock;
-use crate::config::{Config, Loaded, PersonClaim};
-use crate::domain::ids::SlackChannelId;
+use crate::config::{self, Config, Loaded, PersonClaim};
+use crate::domain::ids::{SlackChannelId, WorkspaceName};
 use crate::http::{self, Doors};
 use crate::openid;
-use crate::service::{Hook, Service, Settings, Workspace};
+use crate::service::{Hook, Service, Settings, Workspace, Workspaces};
 use crate::slack::doctor::{self, Expected};
 use crate::slack::{Organization, Slack};
 use crate::store::{Store, StoreError};
@@ -61,13 +61,13 @@ pub async fn start(
         tracing::warn!("{warning}");
     }
     let store = Store::open(&config.database.file).await?;
-    let slack = web_api(&config.slack)?;
-    let signing_secrets = Arc::new(config.slack.signing_secrets.clone());
+    let secrets = |of: &config::Slack| (of.team_id.clone(), of.signing_secrets.clone());
+    let signing_secrets = Arc::new(config.slack.all().map(secrets).collect());
     let api_keys = Arc::new(config.api_keys.clone());
     let key = receipts_key(&config);
     let openid = step_up(&config)?;
-    let workspace = workspace(&config, slack);
-    let service = Service::new(settings(config.clone()), policy, store.clone(), workspace, openid, clock, &key)
+    let workspaces = workspaces(&config, &store).await?;
+    let service = Service::new(settings(config.clone()), policy, store.clone(), workspaces, openid, clock, &key)
         .with_context(|| "the receipts' key cannot be used")?;
     service.directory_loaded().await?;
     let (stop, stopped) = watch::channel(false);
@@ -89,14 +89,18 @@ impl Running {
         self.service.store().check_in_background().await
     }
 
-    /// Reads the policy file anew and puts it in force, all of it or nothing. Secrets and hooks are not read anew:
-    /// that takes a restart. Answers whether the file's policy is in force now.
+    /// Reads the policy and who is who anew and puts both in force, all of it or nothing. Secrets and hooks are not
+    /// read anew: that takes a restart. Answers whether what the files say is in force now.
     ///
     /// # Errors
     /// When the store does not take the record of it.
-    pub async fn reload_policy(&self) -> Result<bool, crate::service::Error> {
-        match self.config.load_policy() {
-            Ok(policy) => self.service.policy_reloaded(policy).await.map(|()| true),
+    pub async fn reload(&self) -> Result<bool, crate::service::Error> {
+        match self.config.reread() {
+            Ok((policy, directories)) => {
+                self.service.directories_become(directories);
+                self.service.policy_reloaded(policy).await?;
+                self.service.directory_loaded().await.map(|()| true)
+            }
             Err(mistakes) => {
                 let file = self.config.policy_version();
                 self.service.policy_refused(&mistakes.to_string(), file).await.map(|()| false)
@@ -127,43 +131,61 @@ impl Running {
 /// # Errors
 /// When Slack cannot be called at all with this configuration.
 pub async fn examine_slack(loaded: &Loaded) -> anyhow::Result<(Vec<String>, bool)> {
-    let of = &loaded.config.slack;
-    let slack = web_api(of)?;
+    let all = &loaded.config.slack;
     let sets = || loaded.policy.approvers.values();
-    let expected = Expected {
-        team_id: of.team_id.as_str(),
-        app_id: &of.app_id,
-        channels: loaded.channels(),
+    let named = doctor::Named {
+        channels: loaded.channels_of_rules(),
         groups: sets().flat_map(|set| set.groups.iter().cloned()).collect(),
         users: sets().flat_map(|set| set.users.iter().cloned()).collect(),
-        by_address: loaded.config.identity.maps_addresses(),
-        allow_shared_channels: of.allow_shared_channels,
-        app_token: of.app_token.as_ref(),
-        command: &of.command,
     };
-    let findings = doctor::examine(&slack, &expected).await;
-    let well = !findings.iter().any(doctor::Finding::is_wrong);
-    Ok((findings.iter().map(ToString::to_string).collect(), well))
+    let (mut lines, mut well, mut places) = (Vec::new(), true, Vec::new());
+    for of in all.all() {
+        let slack = web_api(of)?;
+        let expected = Expected {
+            team_id: of.team_id.as_str(),
+            app_id: &of.app_id,
+            channels: [of.channel.clone(), of.fallback_channel.clone()].into(),
+            by_address: of.directory.maps_addresses(),
+            allow_shared_channels: of.allow_shared_channels,
+            app_token: of.app_token.as_ref(),
+            command: &of.command,
+        };
+        let findings = doctor::examine(&slack, &expected).await;
+        well = well && !findings.iter().any(doctor::Finding::is_wrong);
+        lines.extend((!all.others.is_empty()).then(|| format!("-- workspace {} ({})", of.name, of.team_id)));
+        lines.extend(findings.iter().map(ToString::to_string));
+        places.push((of.name.to_string(), slack, of.allow_shared_channels));
+    }
+    let findings = doctor::examine_policy(&places, &named).await;
+    well = well && !findings.iter().any(doctor::Finding::is_wrong);
+    lines.extend((!all.others.is_empty()).then(|| "-- what the policy names".to_owned()));
+    lines.extend(findings.iter().map(ToString::to_string));
+    Ok((lines, well))
 }
 
-/// Draws everything that is open into a channel: at the next start, because the service must not run meanwhile.
+/// Draws everything that is open in a workspace (the first, unless one is named) into a channel of it: at the next start,
+/// because the service must not run meanwhile.
 ///
 /// # Errors
-/// When the store cannot be used.
-pub async fn rebuild_slack(loaded: Loaded, clock: SharedClock, channel: &SlackChannelId) -> anyhow::Result<usize> {
+/// When the store cannot be used, or there is no such workspace.
+pub async fn rebuild_slack(
+    loaded: Loaded,
+    clock: SharedClock,
+    workspace: Option<&WorkspaceName>,
+    channel: &SlackChannelId,
+) -> anyhow::Result<usize> {
     let Loaded { config, policy, .. } = loaded;
     let store = Store::open(&config.database.file).await.context(
         "while the service runs, ask it: POST /v1/slack/rebuild with {\"channel\": \"C…\"} and an operator's key",
     )?;
-    let slack = web_api(&config.slack)?;
-    let (key, openid, workspace) = (receipts_key(&config), step_up(&config)?, workspace(&config, slack));
-    let service = Service::new(settings(config), policy, store.clone(), workspace, openid, clock, &key)?;
-    let cards = service.rebuild(channel).await;
+    let (key, openid, workspaces) = (receipts_key(&config), step_up(&config)?, workspaces(&config, &store).await?);
+    let service = Service::new(settings(config), policy, store.clone(), workspaces, openid, clock, &key)?;
+    let cards = service.rebuild(workspace, channel).await;
     store.close().await;
-    Ok(cards?)
+    cards?.context("there is no workspace of that name")
 }
 
-fn web_api(of: &crate::config::Slack) -> anyhow::Result<Slack> {
+fn web_api(of: &config::Slack) -> anyhow::Result<Slack> {
     let organization = of.enterprise_id.clone().map(|id| Organization { id, team_id: of.team_id.to_string() });
     Ok(Slack::in_organization(of.api_base(), &of.bot_token, organization)?)
 }
@@ -194,11 +216,18 @@ fn step_up(config: &Config) -> anyhow::Result<Option<openid::Provider>> {
     Ok(Some(openid::Provider::new(settings).with_context(|| "the OpenID provider cannot be called")?))
 }
 
-fn workspace(config: &Config, slack: Slack) -> Workspace {
-    let of = &config.slack;
-    Workspace {
+async fn workspaces(config: &Config, store: &Store) -> anyhow::Result<Workspaces> {
+    let all = &config.slack;
+    let others = all.others.iter().map(workspace).collect::<anyhow::Result<_>>()?;
+    let earlier = store.workspace_of_earlier_rows(&all.first.team_id).await?;
+    Ok(Workspaces { first: workspace(&all.first)?, others, earlier })
+}
+
+fn workspace(of: &config::Slack) -> anyhow::Result<Workspace> {
+    Ok(Workspace {
+        name: of.name.clone(),
         app_id: of.app_id.clone(),
-        team_id: of.team_id.to_string(),
+        team_id: of.team_id.clone(),
         enterprise_id: of.enterprise_id.clone(),
         channel: of.channel.clone(),
         fallback_channel: of.fallback_channel.clone(),
@@ -206,23 +235,17 @@ fn workspace(config: &Config, slack: Slack) -> Workspace {
         burst: of.burst,
         app_token: of.app_token.clone(),
         connections: of.connections,
-        slack,
-    }
+        warn_before_end: of.warn_before_end,
+        directory: of.directory.clone(),
+        slack: web_api(of)?,
+    })
 }
 
 fn settings(config: Config) -> Settings {
     let public_url = config.server.public_base().to_owned();
     let hook = |hook: crate::config::HookConfig| {
         let (name, dialect, auth, hold, mode) = (hook.name, hook.dialect, hook.auth, hook.hold, hook.mode);
-        (name.clone(), Arc::new(Hook { name, dialect, auth, hold, mode }))
+        (name.clone(), Arc::new(Hook { name, dialect, auth, hold, mode, workspace: hook.workspace }))
     };
-    Settings {
-        hooks: config.hooks.into_iter().map(hook).collect(),
-        directory: config.identity,
-        team_id: config.slack.team_id.to_string(),
-        app_id: config.slack.app_id,
-        channel: config.slack.channel,
-        warn_before_end: config.slack.warn_before_end,
-        public_url,
-    }
+    Settings { hooks: config.hooks.into_iter().map(hook).collect(), public_url }
 }

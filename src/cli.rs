@@ -17,7 +17,7 @@ use crate::app::{self, Worker};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, describe};
 use crate::domain::hashing::sha256_hex;
-use crate::domain::ids::SlackChannelId;
+use crate::domain::ids::{SlackChannelId, WorkspaceName};
 use crate::report::Report;
 use crate::{demo, policy_tools, remote, telemetry};
 
@@ -125,6 +125,9 @@ enum SlackCommand {
         /// The channel's id, like C0APPROVALS.
         #[arg(long)]
         channel: String,
+        /// The name of the workspace, where there are several; else the first.
+        #[arg(long)]
+        workspace: Option<String>,
     },
 }
 
@@ -161,7 +164,9 @@ pub fn main() -> ExitCode {
                 report(&database, since, json).await
             }
             Command::Slack { command: SlackCommand::Doctor { config } } => examine_slack(config).await,
-            Command::Slack { command: SlackCommand::Rebuild { config, channel } } => rebuild(config, channel).await,
+            Command::Slack { command: SlackCommand::Rebuild { config, channel, workspace } } => {
+                rebuild(config, channel, workspace).await
+            }
             Command::Audit { command: AuditCommand::Verify { database } } => verify_audit(database).await,
         };
         outcome.unwrap_or_else(|error| failed(&error))
@@ -217,13 +222,13 @@ async fn serve(path: PathBuf) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// SIGHUP has the policy read anew, as often as it comes.
+/// SIGHUP has the policy, and who is who, read anew, as often as it comes.
 fn reload_at_hangup(running: &app::Running) -> anyhow::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {
-            if let Err(error) = running.reload_policy().await {
-                tracing::error!(%error, "reading the policy anew could not be written down");
+            if let Err(error) = running.reload().await {
+                tracing::error!(%error, "what was read anew could not be written down");
             }
         }
         std::future::pending::<()>().await
@@ -276,9 +281,10 @@ async fn examine_slack(path: PathBuf) -> anyhow::Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn rebuild(path: PathBuf, channel: String) -> anyhow::Result<ExitCode> {
+async fn rebuild(path: PathBuf, channel: String, workspace: Option<String>) -> anyhow::Result<ExitCode> {
     let channel = SlackChannelId::parse(channel)?;
-    let cards = app::rebuild_slack(load(&path)?, Arc::new(SystemClock), &channel).await?;
+    let workspace = workspace.map(WorkspaceName::parse).transpose()?;
+    let cards = app::rebuild_slack(load(&path)?, Arc::new(SystemClock), workspace.as_ref(), &channel).await?;
     say(&format!("{cards} cards will be posted to {channel} when the service runs"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,10 @@
-//! `countersign demo`: the real service on a temporary file, with a stand-in in Slack's place, in one process.
+//! `countersign demo`: the real service on a temporary file, with a stand-in in Slack's place, in one process. Another
+//! stand-in ([`provider`]) is the OpenID provider where its approvers sign in again.
 //!
 //! Nothing outside takes part: no environment variable is read, no address but loopback is bound or called, and
 //! every secret is made for this run.
+
+mod provider;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +38,15 @@ struct Secrets {
     hook: SecretString,
     operator: SecretString,
     pep: SecretString,
+    openid: SecretString,
+}
+
+/// Where the parts of one run listen.
+#[derive(Clone, Copy)]
+struct Places {
+    page: SocketAddr,
+    service: SocketAddr,
+    openid: SocketAddr,
 }
 
 /// Runs until Ctrl-C.
@@ -45,15 +57,23 @@ pub async fn run(port: u16) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let page = listen(port).await?;
-    let service = listen(0).await?;
-    let (page_at, service_at) = (page.local_addr()?, service.local_addr()?);
+    let (service, openid) = (listen(0).await?, listen(0).await?);
+    let at = Places { page: page.local_addr()?, service: service.local_addr()?, openid: openid.local_addr()? };
+    let (page_at, service_at) = (at.page, at.service);
     let clock: SharedClock = Arc::new(SystemClock);
     let secrets = Secrets::make()?;
     let playground = Playground::new(secrets.settings(), Arc::clone(&clock))?;
     let mut restarts = playground.restarts();
     let (stop, stopped) = watch::channel(false);
+    let people = provider::Provider::new(
+        format!("http://{}", at.openid),
+        format!("http://{service_at}/step-up/callback"),
+        secrets.openid.clone(),
+        Arc::clone(&clock),
+    )?;
+    let openid = tokio::spawn(serve(openid, people.router(), stopped.clone(), Duration::from_millis(200)));
     let page = tokio::spawn(serve(page, playground.router(), stopped, Duration::from_millis(200)));
-    write_files(folder.path(), page_at, service_at, &secrets)?;
+    write_files(folder.path(), at, &secrets)?;
     let mut running = Box::pin(start(folder.path(), service, &clock, &secrets)).await?;
     playground.connect(format!("http://{service_at}"));
     playground.service_is(true);
@@ -75,7 +95,7 @@ pub async fn run(port: u16) -> anyhow::Result<()> {
     }
     running.stop(Duration::ZERO).await;
     stop.send_replace(true);
-    let _ = page.await;
+    let _ = tokio::join!(page, openid);
     Ok(())
 }
 
@@ -88,8 +108,12 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     }
 }
 
-fn write_files(folder: &Path, page: SocketAddr, service: SocketAddr, secrets: &Secrets) -> anyhow::Result<()> {
+fn write_files(folder: &Path, at: Places, secrets: &Secrets) -> anyhow::Result<()> {
+    let Places { page, service, openid } = at;
     let config = CONFIG
+        .replace("{{openid}}", &format!("http://{openid}"))
+        .replace("{{openid_client}}", provider::CLIENT_ID)
+        .replace("{{openid_context}}", provider::STRONG)
         .replace("{{listen}}", &service.to_string())
         .replace("{{public_url}}", &format!("http://{service}"))
         .replace("{{slack}}", &format!("http://{page}/api"))
@@ -112,18 +136,22 @@ async fn start(
     Box::pin(app::start(loaded, Arc::clone(clock), listener, Worker::Runs)).await
 }
 
+/// What nobody can guess.
+fn random_text() -> anyhow::Result<String> {
+    let mut bytes = [0u8; 24];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random numbers"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
 impl Secrets {
     fn make() -> anyhow::Result<Self> {
-        let random = || {
-            let mut bytes = [0u8; 24];
-            aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random numbers")).map(|()| bytes)
-        };
         Ok(Self {
-            signing: URL_SAFE_NO_PAD.encode(random()?).into(),
-            bot_token: format!("standin-{}", URL_SAFE_NO_PAD.encode(random()?)).into(),
-            hook: URL_SAFE_NO_PAD.encode(random()?).into(),
-            operator: format!("csk_{}", URL_SAFE_NO_PAD.encode(random()?)).into(),
-            pep: STANDARD.encode(random()?).into(),
+            signing: random_text()?.into(),
+            bot_token: format!("standin-{}", random_text()?).into(),
+            hook: random_text()?.into(),
+            operator: format!("csk_{}", random_text()?).into(),
+            pep: random_text()?.into(),
+            openid: random_text()?.into(),
         })
     }
 
@@ -133,6 +161,7 @@ impl Secrets {
             ("STANDIN_BOT_TOKEN", &self.bot_token),
             ("BILLING_HOOK_TOKEN", &self.hook),
             ("PEP_TOKEN", &self.pep),
+            ("STANDIN_OPENID_SECRET", &self.openid),
         ]
         .into_iter()
         .map(|(name, secret)| (name, secret.expose_secret().to_owned()))

@@ -42,7 +42,7 @@ async fn deliver(service: Service, mut stop: watch::Receiver<bool>) {
         for one in due {
             let service = service.clone();
             under_way.spawn(async move {
-                if let Err(error) = service.deliver_one(one).await {
+                if let Err(error) = Box::pin(service.deliver_one(one)).await {
                     tracing::error!(%error, "a delivery waits for the store");
                 }
             });

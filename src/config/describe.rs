@@ -20,18 +20,26 @@ fn deployment(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "listens on   {}, reached at {}", config.server.listen, config.server.public_base())?;
     writeln!(out, "database     {} (SQLite)", config.database.file.display())?;
     writeln!(out, "policy       {}", config.policy_file.display())?;
-    let slack = &config.slack;
-    writeln!(out, "Slack        workspace {}, app {}, cards in {}", slack.team_id, slack.app_id, slack.channel)?;
-    writeln!(out, "             {} through {}", slack.command, slack.api_base())?;
-    writeln!(out, "             {} signing", count(slack.signing_secrets.len(), "secret"))?;
-    for hook in &config.hooks {
-        writeln!(out, "hook         {}", hook_line(hook))?;
+    for slack in config.slack.all() {
+        let several = !config.slack.others.is_empty();
+        let name = if several { format!(" {}:", slack.name) } else { String::new() };
+        let (team, app, channel) = (&slack.team_id, &slack.app_id, &slack.channel);
+        writeln!(out, "Slack       {name} workspace {team}, app {app}, cards in {channel}")?;
+        writeln!(out, "             {} through {}", slack.command, slack.api_base())?;
+        writeln!(out, "             {} signing", count(slack.signing_secrets.len(), "secret"))?;
+        if several {
+            writeln!(out, "             {} in its table", count(slack.directory.users.len(), "person"))?;
+        }
     }
-    let email = match config.identity.email {
+    for hook in &config.hooks {
+        writeln!(out, "hook         {}{}", hook_line(hook), whose(config, hook))?;
+    }
+    let directory = &config.slack.first.directory;
+    let email = match directory.email {
         EmailMapping::Off => "e-mail addresses do not count",
         EmailMapping::Verified => "confirmed e-mail addresses count for whoever is not in the table",
     };
-    writeln!(out, "identity     {} in the table; {email}", count(config.identity.users.len(), "person"))?;
+    writeln!(out, "identity     {} in the table; {email}", count(directory.users.len(), "person"))?;
     if let Some(step_up) = &config.step_up {
         let acr = if step_up.acr_values.is_empty() { "any context".to_owned() } else { step_up.acr_values.join(", ") };
         writeln!(out, "step-up      {} as {}, {acr}", step_up.issuer, step_up.client_id)?;
@@ -44,6 +52,12 @@ fn deployment(out: &mut String, config: &Config) -> fmt::Result {
         writeln!(out, "API key      {} ({role})", key.name)?;
     }
     Ok(())
+}
+
+/// Whose people decide, where that is not clear.
+fn whose(config: &Config, hook: &HookConfig) -> String {
+    let named = config.slack.of(&hook.workspace).filter(|_| !config.slack.others.is_empty());
+    named.map(|workspace| format!(", people of {}", workspace.name)).unwrap_or_default()
 }
 
 fn hook_line(hook: &HookConfig) -> String {
@@ -80,6 +94,9 @@ fn people(out: &mut String, policy: &Policy) -> fmt::Result {
         if let Some(most) = most {
             writeln!(out, "             at most {most} pending for one {whose}")?;
         }
+    }
+    if let Some(most) = limits.cards_per_approver_per_hour {
+        writeln!(out, "             at most {most} cards an hour for one approver; what comes above shares one card")?;
     }
     Ok(())
 }

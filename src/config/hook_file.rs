@@ -9,8 +9,8 @@ use super::reader::Section;
 use super::secrets::{self, Sources};
 use axum::http::HeaderName;
 
-use super::{Dialect, HookAuth, HookConfig, rule_file, values};
-use crate::domain::ids::HookName;
+use super::{Dialect, HookAuth, HookConfig, Workspaces, rule_file, slack_file, values};
+use crate::domain::ids::{HookName, SlackTeamId, WorkspaceName};
 use crate::domain::policy::Mode;
 
 const DIALECTS: [(&str, Dialect); 3] =
@@ -18,10 +18,15 @@ const DIALECTS: [(&str, Dialect); 3] =
 const AUTHENTICATIONS: [&str; 3] = ["secret", "bearer", "api_key"];
 
 /// Reads every `[[hook]]`.
-pub(super) fn read(root: &Section<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>) -> Vec<HookConfig> {
+pub(super) fn read(
+    root: &Section<'_>,
+    sources: &Sources<'_>,
+    workspaces: Option<&Workspaces>,
+    warnings: &mut Vec<String>,
+) -> Vec<HookConfig> {
     let mut hooks: Vec<HookConfig> = Vec::new();
     for section in root.sections("hook", "name") {
-        let Some(hook) = hook(&section, sources, warnings) else {
+        let Some(hook) = hook(&section, sources, workspaces, warnings) else {
             section.done();
             continue;
         };
@@ -40,7 +45,12 @@ pub(super) fn read(root: &Section<'_>, sources: &Sources<'_>, warnings: &mut Vec
     hooks
 }
 
-fn hook(section: &Section<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>) -> Option<HookConfig> {
+fn hook(
+    section: &Section<'_>,
+    sources: &Sources<'_>,
+    workspaces: Option<&Workspaces>,
+    warnings: &mut Vec<String>,
+) -> Option<HookConfig> {
     let name = section
         .need("name", "a name, which is part of the hook's address", |v| values::name(v, |t| HookName::parse(t)));
     let dialect = section.need("dialect", "\"generic\", \"hydra\" or \"authzen\"", |v| values::one_of(v, &DIALECTS));
@@ -50,6 +60,7 @@ fn hook(section: &Section<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>
     if section.has("admin_url") && dialect.is_some_and(|dialect| dialect != Dialect::Hydra) {
         section.wrong("admin_url", "an admin address", "only where the dialect is \"hydra\"");
     }
+    let workspace = workspace(section, workspaces);
     let (name, dialect, auth, hold) = (name?, dialect?, auth?, hold?);
     if let Some(url) = admin_url.as_ref().filter(|url| url.scheme() == "http" && !values::is_loopback(url)) {
         warnings.push(format!("hook.{name}.admin_url is {url}: plain http can be read and changed on its way."));
@@ -58,7 +69,24 @@ fn hook(section: &Section<'_>, sources: &Sources<'_>, warnings: &mut Vec<String>
     if mode == Mode::Observe {
         warnings.push(format!("The hook `{name}` is observed: nothing is refused and nobody is asked."));
     }
-    Some(HookConfig { name, dialect, auth, hold, admin_url, mode })
+    Some(HookConfig { name, dialect, auth, hold, admin_url, mode, workspace: workspace? })
+}
+
+/// The workspace whose people decide: the one that it names, else the first.
+fn workspace(section: &Section<'_>, workspaces: Option<&Workspaces>) -> Option<SlackTeamId> {
+    let named = section.read("slack", |v| values::name(v, |t| WorkspaceName::parse(t)));
+    // What is wrong with the workspaces themselves is told already.
+    let workspaces = workspaces?;
+    if !section.has("slack") {
+        return Some(workspaces.first.team_id.clone());
+    }
+    let named = named?;
+    let found = workspaces.named(&named).map(|one| one.team_id.clone());
+    if found.is_none() {
+        let allowed = format!("the name of a workspace: {}", slack_file::names(workspaces));
+        section.wrong("slack", &format!("\"{named}\""), &allowed);
+    }
+    found
 }
 
 /// Hydra cuts its own client's connection after 10 s, whatever the hook does.

@@ -1,7 +1,7 @@
 //! The two files that a deployment consists of: `countersign.toml` says how it runs, `policy.toml` who may
 //! get what. Everything in them means something or is refused, and all mistakes are told at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Directory;
-use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId};
+use crate::domain::ids::{HookName, SlackChannelId, SlackTeamId, WorkspaceName};
 use crate::domain::policy::{Mode, Outcome, Policy, PolicyVersion, Rule};
 
 mod describe;
@@ -22,6 +22,7 @@ mod reader;
 mod rule_file;
 mod secrets;
 mod server_file;
+mod slack_file;
 mod step_up_file;
 #[cfg(test)]
 mod tests;
@@ -35,18 +36,18 @@ pub use step_up_file::{PersonClaim, StepUpConfig};
 /// How a deployment runs. Every value is in its final type.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file that all of this stands in, as a path that can be opened.
+    pub file: PathBuf,
     /// Where callers reach it.
     pub server: Server,
     /// Where it keeps what it knows.
     pub database: Database,
     /// The policy file, as a path that can be opened.
     pub policy_file: PathBuf,
-    /// The Slack workspace.
-    pub slack: Slack,
+    /// The Slack workspaces.
+    pub slack: Workspaces,
     /// The hooks, in the order of the file. Names are distinct, at most one speaks AuthZEN.
     pub hooks: Vec<HookConfig>,
-    /// Who a Slack user is in the directory.
-    pub identity: Directory,
     /// Where approvers authenticate anew, if any rule demands that.
     pub step_up: Option<StepUpConfig>,
     /// The keys of the operators' API. Names are distinct.
@@ -78,9 +79,37 @@ pub struct Database {
     pub file: PathBuf,
 }
 
-/// The Slack workspace and the app in it.
+/// The Slack workspaces, in the order of the file. Names and workspaces are distinct.
+#[derive(Debug, Clone)]
+pub struct Workspaces {
+    /// Whose people decide for a hook that names none.
+    pub first: Slack,
+    /// The others.
+    pub others: Vec<Slack>,
+}
+
+impl Workspaces {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Slack> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The one of that name.
+    pub fn named(&self, name: &WorkspaceName) -> Option<&Slack> {
+        self.all().find(|one| one.name == *name)
+    }
+
+    /// The one with that id.
+    pub fn of(&self, team: &SlackTeamId) -> Option<&Slack> {
+        self.all().find(|one| one.team_id == *team)
+    }
+}
+
+/// A Slack workspace and the app in it.
 #[derive(Debug, Clone)]
 pub struct Slack {
+    /// What it is called here; its id in lower case where it is the only one and has no name.
+    pub name: WorkspaceName,
     /// Where Slack's Web API is.
     pub api_url: Url,
     /// The workspace.
@@ -109,6 +138,8 @@ pub struct Slack {
     pub app_token: Option<SecretString>,
     /// How many sockets are open at once.
     pub connections: u32,
+    /// Who its people are in the directory.
+    pub directory: Directory,
 }
 
 impl Slack {
@@ -133,6 +164,8 @@ pub struct HookConfig {
     pub admin_url: Option<Url>,
     /// Whether the policy is enforced for its calls, or only recorded.
     pub mode: Mode,
+    /// The workspace whose people decide.
+    pub workspace: SlackTeamId,
 }
 
 /// A key of the operators' API. Only its hash is known here.
@@ -155,6 +188,9 @@ pub enum Role {
     Operator,
 }
 
+/// Who is who in each workspace.
+pub type Directories = BTreeMap<SlackTeamId, Directory>;
+
 /// A deployment, read and checked.
 #[derive(Debug)]
 pub struct Loaded {
@@ -167,15 +203,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Every channel that cards may go to.
-    pub fn channels(&self) -> BTreeSet<SlackChannelId> {
-        let slack = &self.config.slack;
+    /// The channels that rules name for their cards.
+    pub fn channels_of_rules(&self) -> BTreeSet<SlackChannelId> {
         let of_rule = |rule: &Rule| match &rule.outcome {
             Outcome::Ask(ask) => ask.channel.clone(),
-            _ => None,
+            Outcome::Allow(_) | Outcome::Deny(_) | Outcome::BreakGlass(_) => None,
         };
-        let usual = [slack.channel.clone(), slack.fallback_channel.clone()];
-        self.policy.rules.iter().filter_map(of_rule).chain(usual).collect()
+        self.policy.rules.iter().filter_map(of_rule).collect()
     }
 }
 
@@ -192,7 +226,8 @@ impl Config {
         let config = server_file::parse(&path.display().to_string(), &text, &sources, &mut warnings);
         // The policy is read even where the first file has mistakes, so that all of them are told at once.
         match config {
-            Ok(config) => {
+            Ok(mut config) => {
+                path.clone_into(&mut config.file);
                 let policy = config.load_policy()?;
                 warnings.extend(policy.warnings.iter().cloned());
                 Ok(Loaded { config, policy, warnings })
@@ -208,6 +243,36 @@ impl Config {
         }
     }
 
+    /// What is read anew while the service runs: the policy, and who is who. All of it can be used, or none.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`]: every mistake of both.
+    pub fn reread(&self) -> Result<(Policy, Directories), ConfigErrors> {
+        match (self.load_policy(), self.load_directories()) {
+            (Ok(policy), Ok(directories)) => Ok((policy, directories)),
+            (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => Err(errors),
+            (Err(ConfigErrors(errors)), Err(ConfigErrors(more))) => {
+                Err(ConfigErrors(errors.into_iter().chain(more).collect()))
+            }
+        }
+    }
+
+    fn load_directories(&self) -> Result<Directories, ConfigErrors> {
+        let file = self.file.display().to_string();
+        let all = server_file::directories(&file, &read_file(&self.file)?)?;
+        let missing = self.slack.all().filter(|one| !all.contains_key(&one.team_id));
+        let errors: Vec<ConfigError> = missing
+            .map(|one| ConfigError {
+                file: file.clone(),
+                line: None,
+                key: "slack".to_owned(),
+                found: format!("no workspace {} any more", one.team_id),
+                allowed: "the workspaces of the start: for others the service must be started anew".to_owned(),
+            })
+            .collect();
+        if errors.is_empty() { Ok(all) } else { Err(ConfigErrors(errors)) }
+    }
+
     /// The version of what stands in the policy file now, whether or not it can be used.
     pub fn policy_version(&self) -> Option<PolicyVersion> {
         read_file(&self.policy_file).ok().map(|text| PolicyVersion(sha256_hex(text.as_bytes())))
@@ -219,7 +284,8 @@ impl Config {
     /// [`ConfigErrors`]: every mistake in it, and hooks that it names and nobody configured.
     pub fn load_policy(&self) -> Result<Policy, ConfigErrors> {
         let mut policy = parse_policy(&self.policy_file, &read_file(&self.policy_file)?)?;
-        policy.usual_channel = Some(self.slack.channel.clone());
+        let usual = |hook: &HookConfig| Some((hook.name.clone(), self.slack.of(&hook.workspace)?.channel.clone()));
+        policy.usual_channels = self.hooks.iter().filter_map(usual).collect();
         let names = || self.hooks.iter().map(|hook| &hook.name);
         let mut errors = Vec::new();
         for resource in &policy.resources {

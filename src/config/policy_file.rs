@@ -49,10 +49,10 @@ fn read(root: Section<'_>, text: &str) -> Policy {
         approvers,
         resources,
         rules: rules.into(),
-        limits: limits(&root, &mut warnings),
+        limits: limits(&root),
         shared: root.read("shared", values::truth).unwrap_or(false),
         partial: root.read("partial", |v| values::one_of(v, &PARTIALS)).unwrap_or_default(),
-        usual_channel: None,
+        usual_channels: BTreeMap::new(),
         warnings,
     };
     root.done();
@@ -148,7 +148,7 @@ fn scope(value: &DeValue<'_>) -> Result<Scope, String> {
 
 const A_SCOPE: &str = "one scope, as RFC 6749 section 3.3 writes it";
 
-fn limits(root: &Section<'_>, warnings: &mut Vec<String>) -> Limits {
+fn limits(root: &Section<'_>) -> Limits {
     let section = root.section("limits");
     let number = |key| section.as_ref().and_then(|section| section.read(key, |v| values::number(v, 1)));
     let limits = Limits {
@@ -160,10 +160,6 @@ fn limits(root: &Section<'_>, warnings: &mut Vec<String>) -> Limits {
             .and_then(|section| section.read("denial_cooldown", values::seconds))
             .unwrap_or(DENIAL_COOLDOWN),
     };
-    if limits.cards_per_approver_per_hour.is_some() {
-        let why = "limits.cards_per_approver_per_hour is not there yet: every request gets its own card.";
-        warnings.push(why.to_owned());
-    }
     if let Some(section) = section {
         section.done();
     }

@@ -201,6 +201,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The table under a key, or the tables of a list there.
+    pub(super) fn one_or_several(&self, key: &'static str, label: &str) -> Vec<Section<'a>> {
+        match self.value(key).map(|value| value.get_ref()) {
+            Some(DeValue::Array(items)) if items.is_empty() => {
+                self.wrong(key, "an empty list", "at least one table");
+                Vec::new()
+            }
+            Some(DeValue::Array(_)) => self.sections(key, label),
+            Some(_) | None => self.section(key).into_iter().collect(),
+        }
+    }
+
     /// The tables of a list under a key, each called by what it says under `label`, else by its number.
     pub(super) fn sections(&self, key: &'static str, label: &str) -> Vec<Section<'a>> {
         let Some(value) = self.value(key) else { return Vec::new() };

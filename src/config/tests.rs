@@ -6,6 +6,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::ids::SlackUserId;
 use crate::domain::policy::{Ceremony, Outcome, Uses};
 
 mod policy;
@@ -54,8 +55,8 @@ fn the_example_loads_with_everything_in_its_final_type() {
     assert_eq!(config.server.listen.port(), 8080);
     assert_eq!(config.server.public_base(), "https://countersign.harbour.example");
     assert_eq!(config.database.file, Path::new("countersign.db"));
-    assert_eq!(config.slack.api_base(), "https://slack.com/api");
-    assert_eq!(config.slack.bot_token.expose_secret(), "xoxb-not-a-real-token");
+    assert_eq!(config.slack.first.api_base(), "https://slack.com/api");
+    assert_eq!(config.slack.first.bot_token.expose_secret(), "xoxb-not-a-real-token");
     let hooks: Vec<_> = config.hooks.iter().map(|h| (h.name.as_str(), h.dialect, h.hold.as_secs())).collect();
     assert_eq!(
         hooks,
@@ -68,10 +69,10 @@ fn the_example_loads_with_everything_in_its_final_type() {
     );
     assert!(matches!(&config.hooks[0].auth, HookAuth::Webhook(secrets) if secrets.len() == 1));
     assert!(matches!(&config.hooks[2].auth, HookAuth::ApiKey { header, .. } if header == "x-countersign-key"));
-    assert_eq!(config.identity.users.len(), 3);
+    assert_eq!(config.slack.first.directory.users.len(), 3);
     assert_eq!(config.api_keys[0].role, Role::Operator);
     assert_eq!(policy.rules.len(), 5);
-    assert_eq!(policy.usual_channel.as_ref().unwrap().as_str(), "C0GATE");
+    assert_eq!(policy.usual_channels.values().next().unwrap().as_str(), "C0GATE");
 }
 
 #[test]
@@ -275,5 +276,82 @@ fn check_prints_what_was_understood() {
         "       for up to 30m, tokens up to 5m, one token, collected within 15m, decided within 30m by a click and a dialog that repeats scope and time",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
+    }
+}
+
+const SECOND: &str = "\n[[slack]]\nname = \"customs\"\nteam_id = \"T0CUSTOMS\"\napp_id = \"A0STAMPS\"\nchannel = \"C0STAMPS\"\n\
+    bot_token = { env = \"SLACK_BOT_TOKEN\" }\nsigning_secrets = [{ env = \"SLACK_SIGNING_SECRET\" }]\n\
+    [slack.users]\n\"U0MIRA\" = \"otto@customs.example\"\n\n";
+
+/// The example with a second workspace, which one hook names.
+fn with_two_workspaces() -> String {
+    let server = with(SERVER, "[slack]\n", "[[slack]]\nname = \"harbour\"\n");
+    let server = server.replacen("\n[[hook]]", &format!("{SECOND}[[hook]]"), 1);
+    with(&server, "name = \"customs\"\ndialect", "name = \"customs\"\nslack = \"customs\"\ndialect")
+}
+
+#[test]
+fn several_workspaces_each_have_their_own_and_a_hook_names_one() {
+    let Loaded { config, policy, warnings } = load(&with_two_workspaces(), POLICY).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    let names: Vec<&str> = config.slack.all().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["harbour", "customs"]);
+    let teams: Vec<&str> = config.hooks.iter().map(|hook| hook.workspace.as_str()).collect();
+    let of = |name: &str| if name == "customs" { "T0CUSTOMS" } else { "T0HARBOUR" };
+    assert_eq!(teams, config.hooks.iter().map(|hook| of(hook.name.as_str())).collect::<Vec<_>>());
+    // The same id in both is two people.
+    let mira = SlackUserId::parse("U0MIRA").unwrap();
+    let who = |one: &Slack| one.directory.users[&mira].to_string();
+    assert_eq!(config.slack.all().map(who).collect::<Vec<_>>(), ["mira@harbour.example", "otto@customs.example"]);
+    let usual = |name: &str| policy.usual_channels[&HookName::parse(name).unwrap()].to_string();
+    assert_eq!((usual("berths"), usual("customs")), ("C0GATE".to_owned(), "C0STAMPS".to_owned()));
+    // A single table goes on without a name.
+    let alone = load(SERVER, POLICY).unwrap().config.slack;
+    assert_eq!((alone.first.name.as_str(), alone.others.len()), ("t0harbour", 0));
+}
+
+#[test]
+fn workspaces_that_cannot_be_told_apart_are_refused_and_each_mistake_is_named() {
+    let token = "app_token = { env = \"SLACK_BOT_TOKEN\" }";
+    for (passage, mistake, told) in [
+        ("name = \"harbour\"\n", "", "slack[1].name: found nothing; allowed: a name for it, which hooks can say"),
+        (
+            "name = \"harbour\"",
+            "name = \"Harbour\"",
+            "slack.\"Harbour\".name: found \"Harbour\"; allowed: a workspace's name",
+        ),
+        ("name = \"harbour\"", "name = \"customs\"", "slack.\"customs\".name: found \"customs\" for the second time"),
+        ("T0CUSTOMS", "T0HARBOUR", "slack.\"customs\".team_id: found \"T0HARBOUR\" for the second time"),
+        (
+            "slack = \"customs\"",
+            "slack = \"custom\"",
+            "hook.\"customs\".slack: found \"custom\"; allowed: the name of a workspace: \"customs\", \"harbour\"",
+        ),
+        ("slack = \"customs\"", "slack = 7", "hook.\"customs\".slack: found the number 7"),
+        ("channel = \"C0STAMPS\"", "", "slack.\"customs\".channel: found nothing"),
+        ("\"otto@customs.example\"", "\"\"", "slack.\"customs\".users.U0MIRA: found \"\""),
+        ("channel = \"C0STAMPS\"", "channel = \"C0STAMPS\"\nport = 1", "slack.\"customs\".port: found an unknown key"),
+    ] {
+        let errors = load(&with(&with_two_workspaces(), passage, mistake), POLICY).expect_err(mistake).to_string();
+        assert!(errors.contains(told), "{mistake}\n  told:   {errors}\n  wanted: {told}");
+    }
+    let same_app = with(&with_two_workspaces(), "A0STAMPS", "A0HARBOURCS");
+    load(&same_app, POLICY).expect("one app may be installed in both");
+    let one_socket = with(&same_app, "channel = \"C0STAMPS\"", &format!("channel = \"C0STAMPS\"\n{token}"));
+    let errors = load(&one_socket, POLICY).unwrap_err().to_string();
+    assert!(errors.contains("one workspace of the app A0HARBOURCS with an app_token and one without"), "{errors}");
+    let many = format!("channel = \"C0STAMPS\"\n{token}\nconnections = 6");
+    let many = with(&same_app, "channel = \"C0STAMPS\"", &many);
+    let many = with(&many, "name = \"harbour\"", &format!("name = \"harbour\"\n{token}\nconnections = 6"));
+    let errors = load(&many, POLICY).unwrap_err().to_string();
+    assert!(errors.contains("12 connections of the app A0HARBOURCS in all; allowed: at most 10"), "{errors}");
+    let wide = "\nenterprise_id = \"E0PORT\"";
+    let both = with(&with_two_workspaces(), "\"T0CUSTOMS\"", &format!("\"T0CUSTOMS\"{wide}"));
+    let both = with(&both, "\"T0HARBOUR\"", &format!("\"T0HARBOUR\"{wide}"));
+    let errors = load(&both, POLICY).unwrap_err().to_string();
+    assert!(errors.contains("enterprise_id: found \"E0PORT\" for the second time"), "{errors}");
+    for empty in ["slack = []\n[server]", "slack = 7\n[server]"] {
+        let server = with(&with_two_workspaces().replace("[[slack]]", "[[slacks]]"), "[server]", empty);
+        assert!(load(&server, POLICY).is_err());
     }
 }

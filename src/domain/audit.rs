@@ -103,6 +103,9 @@ pub enum Kind {
     /// A policy that was to be read anew cannot be used; the one before stays in force.
     #[serde(rename = "policy.refused")]
     PolicyRefused,
+    /// The directory does not name somebody as before.
+    #[serde(rename = "directory.changed")]
+    DirectoryChanged,
     /// A click, form or command counted for nothing.
     #[serde(rename = "click.refused")]
     ClickRefused,
@@ -145,6 +148,7 @@ impl Kind {
             Self::Observed => "observed",
             Self::PolicyReloaded => "policy.reloaded",
             Self::PolicyRefused => "policy.refused",
+            Self::DirectoryChanged => "directory.changed",
             Self::ClickRefused => "click.refused",
             Self::DeliveryFailed => "delivery.failed",
         }

@@ -86,6 +86,12 @@ name!(
     |t| plain(t, 40)
 );
 name!(
+    /// The name of a Slack workspace in the configuration.
+    WorkspaceName,
+    "a workspace's name (1 to 40 of a-z, 0-9, - and _)",
+    |t| plain(t, 40)
+);
+name!(
     /// The name of an approver set in the policy.
     SetName,
     "an approver set's name (1 to 80 of a-z, 0-9, - and _)",

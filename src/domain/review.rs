@@ -13,7 +13,7 @@ use super::access_request::Cooldown;
 use super::audit::{Actor, AuditEntry, Kind};
 use super::grant::{Grant, after, spoken};
 use super::identity::{Principal, Voter};
-use super::ids::{GrantId, RequestId, SetName, SlackUserId};
+use super::ids::{GrantId, RequestId, SetName, SlackTeamId, SlackUserId};
 use super::policy::Glass;
 use super::scope::ScopeSet;
 use super::token_request::TokenRequest;
@@ -26,6 +26,9 @@ const AGAIN_AFTER: u64 = 24 * 60 * 60;
 pub struct Review {
     /// Its identifier, of the same kind as those of access requests: messages and audit entries name it.
     pub id: RequestId,
+    /// The Slack workspace whose people answer; none in rows from when there was only one.
+    #[serde(default)]
+    pub workspace: Option<SlackTeamId>,
     /// The grant that it is about.
     pub grant: GrantId,
     /// What was asked when the glass was broken.
@@ -111,6 +114,7 @@ impl Review {
     pub fn open(id: RequestId, grant: &Grant, glass: &Glass, broken_by: Voter, now: Timestamp) -> Self {
         Self {
             id,
+            workspace: None,
             grant: grant.id.clone(),
             asked: grant.asked.clone(),
             scopes: grant.scopes.clone(),

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::ApiKey;
+use crate::domain::ids::SlackTeamId;
 use crate::door::Rendered;
 use crate::service::Service;
 
@@ -32,8 +33,8 @@ use crate::service::Service;
 pub struct Doors {
     /// The service.
     pub service: Service,
-    /// Slack's signing secrets; two during a rotation.
-    pub signing_secrets: Arc<Vec<SecretString>>,
+    /// Slack's signing secrets, of each workspace; two during a rotation.
+    pub signing_secrets: Arc<Vec<(SlackTeamId, Vec<SecretString>)>>,
     /// The keys of operators.
     pub api_keys: Arc<Vec<ApiKey>>,
 }

@@ -11,7 +11,7 @@ use super::{Doors, PathParts, body, hook, into_response};
 use crate::config::{ApiKey, Role};
 use crate::domain::audit::Actor;
 use crate::domain::hashing::sha256_hex;
-use crate::domain::ids::{GrantId, RequestId, SlackChannelId};
+use crate::domain::ids::{GrantId, RequestId, SlackChannelId, WorkspaceName};
 use crate::door::Rendered;
 use crate::service::{Error, Lift};
 
@@ -94,7 +94,7 @@ pub async fn revoke(State(doors): State<Doors>, PathParts(id): PathParts<String>
     })
 }
 
-/// `POST /v1/slack/rebuild`: everything that is open is drawn into a channel.
+/// `POST /v1/slack/rebuild`: everything that is open in a workspace is drawn into a channel of it.
 pub async fn rebuild(State(doors): State<Doors>, request: Request) -> Response {
     if let Err(rendered) = key(&doors, request.headers(), Role::Operator) {
         return into_response(rendered);
@@ -103,17 +103,22 @@ pub async fn rebuild(State(doors): State<Doors>, request: Request) -> Response {
         Ok((_, body)) => body,
         Err(rendered) => return into_response(rendered),
     };
-    let asked = serde_json::from_slice::<Value>(&body).ok();
-    let channel = asked.as_ref().and_then(|asked| asked["channel"].as_str());
-    into_response(match channel.map(SlackChannelId::parse) {
-        Some(Ok(channel)) => answer(doors.service.rebuild(&channel).await, |cards| json!({ "cards": cards })),
-        Some(Err(_)) | None => Rendered::problem(
-            400,
-            "about:blank",
-            "Bad Request",
-            "`channel` must be a channel's id, like \"C0APPROVALS\".",
-        ),
-    })
+    let asked = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let wrong = |says: &str| into_response(Rendered::problem(400, "about:blank", "Bad Request", says));
+    let Some(Ok(channel)) = asked["channel"].as_str().map(SlackChannelId::parse) else {
+        return wrong("`channel` must be a channel's id, like \"C0APPROVALS\".");
+    };
+    let workspace = match &asked["workspace"] {
+        Value::Null => None,
+        named => match named.as_str().map(WorkspaceName::parse) {
+            Some(Ok(name)) => Some(name),
+            Some(Err(_)) | None => return wrong("`workspace` must be the name of a workspace."),
+        },
+    };
+    match doors.service.rebuild(workspace.as_ref(), &channel).await {
+        Ok(None) => wrong("There is no workspace of that name."),
+        rebuilt => into_response(answer(rebuilt, |cards| json!({ "cards": cards }))),
+    }
 }
 
 /// `GET /v1/audit`

@@ -34,11 +34,10 @@ pub(super) fn message(status: StatusCode, title: &str, words: &str) -> Response 
 
 /// What is being approved, once more, and the one button.
 pub(super) fn confirmation(confirmation: &Confirmation) -> Response {
-    let request = &confirmation.request;
     let mut body = format!(
         "<h1>Approve this token?</h1><p>You are signed in as <strong>{}</strong>.</p>{}",
         text(confirmation.who.as_str()),
-        facts(request, &confirmation.scopes)
+        facts(confirmation)
     );
     let _ = write!(
         body,
@@ -62,7 +61,8 @@ pub(super) fn approved(request: &AccessRequest) -> Response {
     message(StatusCode::OK, "Approved", words)
 }
 
-fn facts(request: &AccessRequest, scopes: &[(String, Option<String>)]) -> String {
+fn facts(confirmation: &Confirmation) -> String {
+    let (request, scopes) = (&confirmation.request, &confirmation.scopes);
     let asked = &request.asked;
     let subject = match asked.subject.kind {
         SubjectKind::User => text(&asked.subject.id),
@@ -79,6 +79,10 @@ fn facts(request: &AccessRequest, scopes: &[(String, Option<String>)]) -> String
     }
     list.push_str("</ul>");
     row("Scopes", list);
+    if !confirmation.taken_out.is_empty() {
+        let out = confirmation.taken_out.iter().map(|scope| format!("<code>{}</code>", text(scope.as_str())));
+        row("Taken out", out.collect::<Vec<_>>().join("<br>"));
+    }
     row("For", subject);
     row("Through", format!("<code>{}</code>", text(&asked.client.id)));
     if !asked.audience.is_empty() {
@@ -93,6 +97,9 @@ fn facts(request: &AccessRequest, scopes: &[(String, Option<String>)]) -> String
     );
     if let Some(reason) = &asked.reason {
         row("Why (a claim)", format!("<blockquote>{}</blockquote>", text(reason)));
+    }
+    if let Some(note) = &confirmation.note {
+        row("Your words", format!("<blockquote>{}</blockquote>", text(note)));
     }
     row("Request", format!("<code>{}</code>", text(request.id.as_str())));
     all.push_str("</dl>");

@@ -116,6 +116,9 @@ pub async fn call(
         let now = playground.now();
         playground.change(|state| perform(state, &method, &headers, arguments, now))
     });
+    if let Some(fault) = &fault {
+        tokio::time::sleep(fault.afterwards()).await;
+    }
     let instead = fault.as_ref().and_then(faults::Fault::answer);
     match (instead, performed) {
         (Some(instead), _) => instead,

@@ -300,7 +300,20 @@ async fn presets() -> Json<Value> {
             "subject": "alice@example.com", "actor": ["agent:support"], "scope": "payments:refund",
             "audience": [payments], "expires_in": 600, "reason": "customer asked in PAY-4999",
             "context": { "ip": "198.51.100.23" } } },
-        { "id": "carol-glass", "title": "Carol is on call and breaks the glass", "who": "person", "wait": 0, "body": {
+        { "id": "desk-less", "title": "Alice's desk app asks for more than it needs", "who": "person", "way": "less", "wait": 55, "body": {
+            "grant_type": code, "client_id": "desk-app", "subject": "alice@example.com",
+            "scope": "invoices:read payments:read payments:refund", "audience": [payments], "expires_in": 7200,
+            "reason": "refund PAY-4830", "context": { "ip": "203.0.113.7" } } },
+        { "id": "alice-export", "title": "Alice exports customers: the owner and a lead", "who": "person", "way": "two groups", "wait": 55, "body": {
+            "grant_type": code, "client_id": "crm-export", "subject": "alice@example.com", "scope": "customers:export",
+            "audience": [payments], "expires_in": 900, "reason": "data request DSR-12" } },
+        { "id": "alice-payout", "title": "Alice changes a payout account: type the number", "who": "person", "way": "number", "wait": 55, "body": {
+            "grant_type": code, "client_id": "payout-desk", "subject": "alice@example.com", "scope": "payouts:change",
+            "audience": [payments], "expires_in": 900, "reason": "new bank account, PAY-5120", "binding_message": "4217" } },
+        { "id": "alice-keys", "title": "Alice replaces signing keys: sign in again", "who": "person", "way": "sign in", "wait": 55, "body": {
+            "grant_type": code, "client_id": "vault-cli", "subject": "alice@example.com", "scope": "keys:rotate",
+            "audience": [payments], "expires_in": 1800, "reason": "yearly rotation, SEC-9" } },
+        { "id": "carol-glass", "title": "Carol is on call and breaks the glass", "who": "person", "way": "emergency", "wait": 0, "body": {
             "grant_type": code, "client_id": "ops-cli", "subject": "carol@example.com", "scope": "prod:admin",
             "audience": [payments], "expires_in": 1800, "reason": "payments are down, INC-77",
             "context": { "break_glass": true } } },

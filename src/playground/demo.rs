@@ -40,7 +40,8 @@ fn people() -> Vec<Person> {
     let bot = member(BOT, "Countersign").described("App", "Posts the cards.");
     vec![
         member("U0ALICE", "Alice Adler").described("Engineer", "Asks for access; may not approve her own request."),
-        member("U0BOB", "Bob Berger").described("Payments lead", "May approve refunds."),
+        member("U0BOB", "Bob Berger")
+            .described("Payments lead", "May approve refunds, payout accounts and signing keys."),
         member("U0CAROL", "Carol Chen")
             .described("Data owner, on call", "May approve exports, and refunds as a second lead."),
         Person::member("T0PARTNER", "U0EVE", "Eve Ellis", "partner.example")

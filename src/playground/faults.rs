@@ -44,6 +44,8 @@ pub enum Kind {
     NotOk,
     /// The call is performed after a while.
     Slow,
+    /// The call is performed at once, and answered after a while.
+    SlowAnswer,
     /// The call is performed, and its answer is lost.
     LostAnswer,
     /// The connection ends at once, as without a network; the call is not performed.
@@ -78,7 +80,7 @@ pub struct Fault {
     /// Seconds that `rate_limited` asks to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
-    /// Milliseconds that `slow` takes.
+    /// Milliseconds that `slow` and `slow_answer` take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
     /// How often it still happens; absent: until it is cleared.
@@ -140,12 +142,19 @@ impl Fault {
             | Kind::Malformed
             | Kind::Empty
             | Kind::NotOk
+            | Kind::SlowAnswer
             | Kind::LostAnswer
             | Kind::Unplugged
             | Kind::PerformedReset
             | Kind::DuplicateInteractions
             | Kind::HoldBack => Duration::ZERO,
         }
+    }
+
+    /// How long the answer waits after the call was performed.
+    pub fn afterwards(&self) -> Duration {
+        let slow = self.kind == Kind::SlowAnswer;
+        Duration::from_millis(if slow { self.delay_ms.unwrap_or(500) } else { 0 })
     }
 
     /// What is answered instead of the call's own answer. `None`: the call's own answer is.
@@ -164,14 +173,19 @@ impl Fault {
             Kind::Empty => Some(json_text("")),
             Kind::NotOk => Some(Json(json!({ "ok": false, "error": code })).into_response()),
             Kind::Hang | Kind::LostAnswer | Kind::Unplugged => Some(cut()),
-            Kind::Slow | Kind::DuplicateInteractions | Kind::HoldBack => None,
+            Kind::Slow | Kind::SlowAnswer | Kind::DuplicateInteractions | Kind::HoldBack => None,
         }
     }
 
     /// Whether the call happens all the same.
     pub fn performs(&self) -> bool {
         match self.kind {
-            Kind::Slow | Kind::LostAnswer | Kind::PerformedReset | Kind::DuplicateInteractions | Kind::HoldBack => true,
+            Kind::Slow
+            | Kind::SlowAnswer
+            | Kind::LostAnswer
+            | Kind::PerformedReset
+            | Kind::DuplicateInteractions
+            | Kind::HoldBack => true,
             Kind::Http500
             | Kind::Http503
             | Kind::RateLimited

@@ -238,6 +238,11 @@ impl Playground {
         self.change(|state| state.installs.at_mut(0).app_token = Some(app_token));
     }
 
+    /// Whether Slack can be reached.
+    pub fn is_plugged(&self) -> bool {
+        self.read(|state| state.plugged)
+    }
+
     /// Whoever runs the service takes this once: a message means that somebody asked on the page for
     /// a restart of the service. A second taker gets a channel that is closed.
     pub fn restarts(&self) -> mpsc::Receiver<()> {

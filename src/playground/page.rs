@@ -122,7 +122,7 @@ async fn index(State(playground): State<Playground>) -> Response {
 }
 
 /// What the page is made of, besides its HTML: name and text.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 15] = [
     ("app.css", include_str!("page/app.css")),
     ("app.js", include_str!("page/app.js")),
     ("blockkit.js", include_str!("page/blockkit.js")),
@@ -136,6 +136,7 @@ const FILES: [(&str, &str); 14] = [
     ("search.js", include_str!("page/search.js")),
     ("slack.js", include_str!("page/slack.js")),
     ("trail.js", include_str!("page/trail.js")),
+    ("ways.js", include_str!("page/ways.js")),
     ("world.js", include_str!("page/world.js")),
 ];
 

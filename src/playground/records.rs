@@ -72,6 +72,8 @@ pub struct Person {
     pub is_stranger: bool,
     /// Invited, not joined yet.
     pub is_invited_user: bool,
+    /// How far their clock is from UTC, in seconds. Slack's own records always have it.
+    pub tz_offset: Option<i32>,
 }
 
 impl Person {
@@ -94,6 +96,7 @@ impl Person {
             is_ultra_restricted: false,
             is_stranger: false,
             is_invited_user: false,
+            tz_offset: None,
         }
     }
 
@@ -113,14 +116,18 @@ impl Person {
         if let Some(email) = &self.email {
             profile["email"] = json!(email);
         }
-        json!({
+        let mut user = json!({
             "id": self.id, "team_id": self.team_id, "name": self.name, "real_name": self.real_name,
             "deleted": self.deleted, "is_admin": false, "is_owner": false, "is_primary_owner": false,
             "is_bot": self.is_bot, "is_app_user": self.is_app_user, "is_restricted": self.is_restricted,
             "is_ultra_restricted": self.is_ultra_restricted, "is_stranger": self.is_stranger,
             "is_invited_user": self.is_invited_user, "is_email_confirmed": self.is_email_confirmed,
-            "tz": "Europe/Berlin", "profile": profile,
-        })
+            "profile": profile,
+        });
+        if let Some(offset) = self.tz_offset {
+            user["tz_offset"] = json!(offset);
+        }
+        user
     }
 }
 

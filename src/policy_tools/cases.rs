@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Said, request, words};
 use crate::config::read_policy;
 use crate::domain::Timestamp;
-use crate::domain::policy::{Bounds, Judged, Outcome, Policy, Question, Requirement, Ruling, Uses};
+use crate::domain::policy::{Bounds, Judged, Outcome, Policy, Question, Refused, Requirement, Ruling, Uses};
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -103,8 +103,8 @@ pub(super) fn test(file: &Path, cases: Option<&Path>, now: Timestamp) -> anyhow:
         failed += usize::from(!differences.is_empty());
     }
     let _ = match failed {
-        0 => writeln!(said, "\n{} cases, each as expected", all.len()),
-        n => writeln!(said, "\n{n} of {} cases came out differently", all.len()),
+        0 => writeln!(said, "\n{}, each as expected", words::plural(all.len(), "case")),
+        n => writeln!(said, "\n{n} of {} came out differently", words::plural(all.len(), "case")),
     };
     Ok(Said { text: said, ok: failed == 0 })
 }
@@ -128,23 +128,29 @@ fn differences(policy: &Policy, case: &Case, now: Timestamp) -> anyhow::Result<V
     let body = serde_json::to_vec(&case.request).context("its request")?;
     let asked = request::read(&body)?;
     let first = |scope: &crate::domain::scope::Scope| case.first_time.iter().any(|one| one == scope.as_str());
-    let judged = policy.judge(&asked, &first, case.at.unwrap_or(now));
+    let at = case.at.unwrap_or(now);
+    let judged = policy.judge(&asked, &first, at);
     let ruling = policy.rule(&asked, judged.clone(), !case.all_or_nothing);
-    compared(&case.expect, &got(&judged, &ruling))
+    let refused = policy.refused_all_the_same(&asked, &ruling, at);
+    compared(&case.expect, &got(&judged, &ruling, refused.as_ref()))
 }
 
-fn got<'a>(judged: &'a [Judged], ruling: &'a Ruling) -> Got<'a> {
+fn got<'a>(judged: &'a [Judged], ruling: &'a Ruling, all_the_same: Option<&'a Refused>) -> Got<'a> {
     let nothing = Got { verdict: Verdict::Refused, says: "", judged, bounds: None, question: None };
     match ruling {
         Ruling::Refused(refused) => Got { says: &refused.says, ..nothing },
         Ruling::Allowed(terms) => Got { verdict: Verdict::Allowed, bounds: Some(&terms.bounds), ..nothing },
         Ruling::BreakGlass(glass) => {
-            Got { verdict: Verdict::BrokenGlass, bounds: Some(&glass.terms.bounds), ..nothing }
+            let broken = Got { bounds: Some(&glass.terms.bounds), ..nothing };
+            match all_the_same {
+                Some(refused) => Got { says: &refused.says, ..broken },
+                None => Got { verdict: Verdict::BrokenGlass, ..broken },
+            }
         }
         Ruling::Observed(terms) => Got { verdict: Verdict::Observed, bounds: Some(&terms.bounds), ..nothing },
         Ruling::Asked(question) => {
             let asked = Got { bounds: Some(&question.terms.bounds), question: Some(question), ..nothing };
-            match &question.not_now {
+            match all_the_same {
                 Some(refused) => Got { says: &refused.says, ..asked },
                 None => Got { verdict: Verdict::Asked, ..asked },
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Said, words};
 use crate::config::read_policy;
-use crate::domain::policy::{Finding, Mode, Outcome, Policy, Risk, Weight};
+use crate::domain::policy::{Finding, Mode, Outcome, Owners, Partial, Policy, Resource, Risk, Weight};
 
 /// Reads a policy and says what it means.
 pub(super) fn check(file: &Path) -> anyhow::Result<Said> {
@@ -19,7 +19,7 @@ pub(super) fn check(file: &Path) -> anyhow::Result<Said> {
 }
 
 fn meaning(out: &mut String, file: &Path, policy: &Policy) -> fmt::Result {
-    writeln!(out, "{} is understood: {}.", file.display(), plural(policy.rules.len(), "rule"))?;
+    writeln!(out, "{} is understood: {}.", file.display(), words::plural(policy.rules.len(), "rule"))?;
     writeln!(out, "Each scope of a token request gets the first rule that is true for it; without one it is refused.")?;
     writeln!(out, "\nWho may decide")?;
     for (name, set) in &policy.approvers {
@@ -30,7 +30,7 @@ fn meaning(out: &mut String, file: &Path, policy: &Policy) -> fmt::Result {
     writeln!(out, "\nWhat each rule does")?;
     for (at, rule) in policy.rules.iter().enumerate() {
         writeln!(out, "  {:>2}  {}", at + 1, rule.name)?;
-        writeln!(out, "      when {}", one_line(rule.when.source()))?;
+        writeln!(out, "      when {}", words::one_line(rule.when.source()))?;
         match rule.mode {
             Mode::Enforce => {}
             Mode::Observe => writeln!(out, "      only observed: recorded, and issued as if there were no rule")?,
@@ -40,15 +40,74 @@ fn meaning(out: &mut String, file: &Path, policy: &Policy) -> fmt::Result {
             outcome => writeln!(out, "      {}", words::outcome(outcome))?,
         }
     }
-    writeln!(out, "\nWhat scopes mean")?;
-    for resource in &policy.resources {
-        writeln!(out, "  {} ({})", resource.name, resource.audience)?;
-        for (scope, text) in &resource.scopes {
-            let risk = text.risk.map(|risk| format!(" ({} risk)", risk_word(risk))).unwrap_or_default();
-            writeln!(out, "      {scope}: {}{risk}", text.says)?;
+    for_all(out, policy)?;
+    if !policy.resources.is_empty() {
+        writeln!(out, "\nWhat scopes mean")?;
+    }
+    policy.resources.iter().try_for_each(|one| resource(out, one))
+}
+
+/// What holds whichever rule decides.
+fn for_all(out: &mut String, policy: &Policy) -> fmt::Result {
+    writeln!(out, "\nFor every request")?;
+    writeln!(
+        out,
+        "  {}",
+        match policy.shared {
+            false => "different approver sets are met by different people",
+            true => "somebody who is in several approver sets counts for each of them (shared)",
+        }
+    )?;
+    writeln!(
+        out,
+        "  {}",
+        match policy.partial {
+            Partial::Hold => "scopes that are allowed wait for those that people are asked about beside them",
+            Partial::Issue =>
+                "scopes that are allowed are issued at once, while people are asked about the others, where the server can do that",
+        }
+    )?;
+    let limits = &policy.limits;
+    let pending = |most: Option<u32>, whose: &str| most.map(|most| format!("{most} of {whose}"));
+    let pending: Vec<String> =
+        [pending(limits.pending_per_subject, "one person"), pending(limits.pending_per_client, "a client for itself")]
+            .into_iter()
+            .flatten()
+            .collect();
+    if !pending.is_empty() {
+        writeln!(out, "  at most {} can be pending; more is answered 429", pending.join(" and "))?;
+    }
+    let cools = words::time(limits.denial_cooldown);
+    writeln!(out, "  a denial refuses the same for {cools}, each further one for twice as long, up to a day")
+}
+
+fn resource(out: &mut String, resource: &Resource) -> fmt::Result {
+    writeln!(out, "  {} ({})", resource.name, resource.audience)?;
+    for (scope, text) in &resource.scopes {
+        let risk = text.risk.map(|risk| format!("{} risk", risk_word(risk)));
+        let less = text.less.as_ref().map(|less| format!("{less} is offered instead"));
+        let more: Vec<String> = risk.into_iter().chain(less).collect();
+        let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join("; ")) };
+        writeln!(out, "      {scope}: {}{more}", text.says)?;
+    }
+    if !resource.clients.is_empty() {
+        writeln!(out, "      /access offers it through {}", resource.clients.join(", "))?;
+    }
+    if !resource.hooks.is_empty() {
+        let hooks: Vec<&str> = resource.hooks.iter().map(|hook| hook.as_str()).collect();
+        writeln!(out, "      what is asked for ahead is collected at {}", hooks.join(" or "))?;
+    }
+    match &resource.owners {
+        Owners::Named(people) if people.is_empty() => Ok(()),
+        Owners::Named(people) => {
+            let people: Vec<&str> = people.iter().map(|person| person.as_str()).collect();
+            writeln!(out, "      its clients belong to {}, who do not decide", people.join(", "))
+        }
+        Owners::Computed(expression) => {
+            let expression = words::one_line(expression.source());
+            writeln!(out, "      its clients belong to whom this names, and they do not decide: {expression}")
         }
     }
-    Ok(())
 }
 
 fn odd(out: &mut String, policy: &Policy, findings: &[Finding]) -> fmt::Result {
@@ -73,16 +132,8 @@ fn odd(out: &mut String, policy: &Policy, findings: &[Finding]) -> fmt::Result {
     let mend = findings.iter().filter(|finding| finding.weight == Weight::Mend).count();
     match mend {
         0 => writeln!(out, "\nNothing to mend."),
-        n => writeln!(out, "\n{} to mend.", plural(n, "thing")),
+        n => writeln!(out, "\n{} to mend.", words::plural(n, "thing")),
     }
-}
-
-fn plural(n: usize, noun: &str) -> String {
-    if n == 1 { format!("{n} {noun}") } else { format!("{n} {noun}s") }
-}
-
-fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 fn risk_word(risk: Risk) -> &'static str {

@@ -8,7 +8,8 @@ use anyhow::Context;
 use super::{Said, request, words};
 use crate::config::read_policy;
 use crate::domain::Timestamp;
-use crate::domain::policy::{Explained, Mode, Outcome, Passed, Policy, Question, Ruling, Terms};
+use crate::domain::identity::parties;
+use crate::domain::policy::{Explained, Mode, Outcome, Passed, Policy, Question, Ruling, SelfApproval, Terms};
 use crate::domain::token_request::{SubjectKind, TokenRequest};
 
 /// Judges a token request and explains the verdict.
@@ -29,8 +30,15 @@ pub(super) fn explain(
     // Writing to a String cannot fail.
     let _ = asks(&mut text, &asked, at)
         .and_then(|()| explained.iter().try_for_each(|one| one_scope(&mut text, &policy, one)))
-        .and_then(|()| sum(&mut text, &ruling, &explained));
+        .and_then(|()| sum(&mut text, &Case { policy: &policy, asked: &asked, at }, &ruling, &explained));
     Ok(Said { text, ok: true })
+}
+
+/// What is judged, under which policy, and when.
+struct Case<'a> {
+    policy: &'a Policy,
+    asked: &'a TokenRequest,
+    at: Timestamp,
 }
 
 fn asks(out: &mut String, asked: &TokenRequest, at: Timestamp) -> fmt::Result {
@@ -67,7 +75,7 @@ fn one_scope(out: &mut String, policy: &Policy, one: &Explained) -> fmt::Result 
         writeln!(out, "  {number:>3}  {}", rule.name)?;
         // A rule that cannot be applied has another outcome than the one that stands in the file.
         if rule.outcome == one.judged.outcome {
-            writeln!(out, "       this one: {}", one_line(rule.when.source()))?;
+            writeln!(out, "       this one: {}", words::one_line(rule.when.source()))?;
         }
         writeln!(out, "       it {}", words::outcome(&one.judged.outcome))?;
         if one.judged.mode == Mode::Observe {
@@ -86,11 +94,18 @@ fn why_not(passed: &Passed) -> String {
             None => format!("{} is not there", seen.what),
         })
         .collect();
-    let part = one_line(&passed.part);
+    let part = words::one_line(&passed.part);
     if seen.is_empty() { format!("it wants {part}") } else { format!("it wants {part}, and here {}", seen.join(", ")) }
 }
 
-fn sum(out: &mut String, ruling: &Ruling, explained: &[Explained]) -> fmt::Result {
+fn sum(out: &mut String, case: &Case<'_>, ruling: &Ruling, explained: &[Explained]) -> fmt::Result {
+    if let Some(refused) = case.policy.refused_all_the_same(case.asked, ruling, case.at) {
+        writeln!(out, "\nAll together: refused, and nobody is asked")?;
+        if let Some(rule) = &refused.rule {
+            writeln!(out, "  because of the rule   {rule}")?;
+        }
+        return writeln!(out, "  the server is told    {}", refused.says);
+    }
     match ruling {
         Ruling::Refused(refused) => {
             writeln!(out, "\nAll together: refused")?;
@@ -110,16 +125,14 @@ fn sum(out: &mut String, ruling: &Ruling, explained: &[Explained]) -> fmt::Resul
             for sets in &glass.requesters {
                 writeln!(out, "  who asks              is a person of {}", words::sets(sets))?;
             }
-            writeln!(out, "  told at once          {}", words::sets(&glass.tell))?;
+            writeln!(out, "  told at once          {}", words::all(&glass.tell))?;
             writeln!(out, "  reviewed within       {}", words::time(glass.review_within))
         }
-        Ruling::Asked(question) => match &question.not_now {
-            Some(refused) => {
-                writeln!(out, "\nAll together: refused, nobody is asked")?;
-                writeln!(out, "  the server is told    {}", refused.says)
-            }
-            None => asked(out, question).and_then(|()| card(out, question, explained)),
-        },
+        Ruling::Asked(question) => {
+            asked(out, question)?;
+            never(out, case, question)?;
+            card(out, question, explained)
+        }
     }
 }
 
@@ -136,6 +149,20 @@ fn asked(out: &mut String, question: &Question) -> fmt::Result {
     writeln!(out, "  each approves         {}", words::ceremony(question.ceremony))?;
     writeln!(out, "  decided within        {}", words::time(question.decide_within))?;
     writeln!(out, "  collected within      {}", words::time(question.terms.bounds.collect_within))
+}
+
+/// Who asks, is asked for, acts, or owns the client.
+fn never(out: &mut String, case: &Case<'_>, question: &Question) -> fmt::Result {
+    let how = match question.self_approval {
+        SelfApproval::Never => "never decides        ",
+        SelfApproval::WithReason => "needs a reason to    ",
+        SelfApproval::Allowed => "may decide, too      ",
+    };
+    let parties = parties(case.asked);
+    let owners = case.policy.owners(case.asked, case.at).unwrap_or_default();
+    let owners = owners.difference(&parties).map(|owner| format!("{owner} (owns the client)"));
+    let all: Vec<String> = parties.iter().map(ToString::to_string).chain(owners).collect();
+    writeln!(out, "  {how} {}", all.join(", "))
 }
 
 /// Where the card goes. The usual channel stands in the other file.
@@ -156,8 +183,4 @@ fn issued(out: &mut String, terms: &Terms) -> fmt::Result {
     }
     writeln!(out, "  lasts                 {}", words::lasts(&terms.bounds).trim_start_matches("for "))?;
     writeln!(out, "  may be used           {}", words::uses(terms.bounds.uses))
-}
-
-fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -89,15 +89,16 @@ fn after(policy: &Policy, history: &History, recorded: &Recorded) -> Shape {
     let asked = &recorded.asked;
     let first_time = |scope: &Scope| history.is_first(asked, scope, recorded.at);
     let judged = policy.judge(asked, &first_time, recorded.at);
-    match policy.rule(asked, judged, recorded.narrow_scope) {
+    let ruling = policy.rule(asked, judged, recorded.narrow_scope);
+    if let Some(refused) = policy.refused_all_the_same(asked, &ruling, recorded.at) {
+        return refusal(&refused);
+    }
+    match ruling {
         Ruling::Refused(refused) => refusal(&refused),
         Ruling::Allowed(terms) => allowed(&terms),
         Ruling::Observed(terms) => Shape { verdict: "only observed", ..allowed(&terms) },
         Ruling::BreakGlass(glass) => Shape { verdict: "issued by breaking the glass", ..allowed(&glass.terms) },
-        Ruling::Asked(question) => match &question.not_now {
-            Some(refused) => refusal(refused),
-            None => self::asked(&question),
-        },
+        Ruling::Asked(question) => self::asked(&question),
     }
 }
 

@@ -8,9 +8,22 @@ use crate::domain::policy::{
 };
 use crate::domain::scope::Scope;
 
+/// So many of something.
+pub(super) fn plural(n: usize, noun: &str) -> String {
+    if n == 1 { format!("{n} {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// A condition on one line.
+pub(super) fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
 /// A time, as policies write it.
 pub(super) fn time(seconds: u64) -> String {
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+    match (seconds % 3_600, seconds / 3_600) {
+        (0, hours @ 24..=96) => format!("{hours}h"),
+        (_, _) => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+    }
 }
 
 /// A scope, or words for none.
@@ -22,16 +35,21 @@ pub(super) fn scope(scope: &Scope) -> String {
 pub(super) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Allow(bounds) => format!("allows it without asking, {}", lasts(bounds)),
-        Outcome::Deny(says) => format!("refuses it: {says}"),
+        Outcome::Deny(says) => format!("refuses it, saying: {says}"),
         Outcome::Ask(ask) => format!("asks {}, {}", people(&ask.requirements), lasts(&ask.bounds)),
         Outcome::BreakGlass(glass) => format!(
-            "lets people of {} break the glass, {}; {} is told at once and must review it within {}",
+            "lets people of {} break the glass, {}; {} hear of it at once and must review it within {}",
             sets(&glass.requesters),
             lasts(&glass.bounds),
-            glass.tell.iter().map(|set| set.as_str()).collect::<Vec<_>>().join(" and "),
+            all(&glass.tell),
             time(glass.review_within)
         ),
     }
+}
+
+/// Each of these sets.
+pub(super) fn all(names: &[SetName]) -> String {
+    names.iter().map(|set| set.as_str()).collect::<Vec<_>>().join(" and ")
 }
 
 /// Any of these sets.
@@ -140,7 +158,9 @@ pub(super) fn ask_lines(ask: &Ask) -> Vec<String> {
     if let Some(reason) = &ask.reason {
         let pattern =
             reason.matches.as_ref().map(|pattern| format!(" in which {pattern} is found")).unwrap_or_default();
-        lines.push(format!("a reason{pattern} {}", if reason.required { "must be given" } else { "may be given" }));
+        let (needed, else_) =
+            if reason.required { ("must be given", "without it") } else { ("may be given", "with another one") };
+        lines.push(format!("a reason{pattern} {needed}; {else_} nobody is asked, and the answer is: {}", reason.says));
     }
     lines.extend(more_lines(ask));
     if let Some(channel) = &ask.channel {

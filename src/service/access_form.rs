@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::ahead::{Wish, asked_ahead};
 use super::click::FormAnswer;
 use super::requester::Asked;
+use super::workspaces::{Caller, Member};
 use super::{Error, Service};
-use crate::domain::access_request::Asker;
 use crate::domain::policy::{AheadRuling, Outcome, Policy, Resource};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::slack::access_form::{self, Choice, Form};
-use crate::slack::click::{Origin, Press, PressedView, Submission, Suggestion};
+use crate::slack::click::{PressedView, Submission, Suggestion};
 use crate::slack::requester;
 use crate::slack::text::{clean_lines, code, duration};
 
@@ -62,8 +62,8 @@ struct Offer {
 
 impl Service {
     /// The form as it is shown first, or words for why there is none.
-    pub(super) async fn first_form(&self, origin: &Origin) -> Result<Value, Error> {
-        match self.asker(origin).await {
+    pub(super) async fn first_form(&self, from: &Caller) -> Result<Value, Error> {
+        match self.asker(from).await {
             Ok(who) => {
                 let form = self.offer(&who, &Filled::default()).await?.form;
                 let nothing =
@@ -76,22 +76,21 @@ impl Service {
                 })
             }
             Err(why) => {
-                self.write_down(origin, None, &why, self.now()).await?;
+                self.write_down(from, None, &why, self.now()).await?;
                 Ok(access_form::words_view("Request access", &Self::asking_words(&why)))
             }
         }
     }
 
     /// Something was chosen in the form: it is drawn again, with what can be chosen next and who would be asked.
-    pub(super) async fn access_chosen(&self, press: &Press, view: &PressedView) -> Result<(), Error> {
+    pub(super) async fn access_chosen(&self, from: &Caller, view: &PressedView) -> Result<(), Error> {
         let Some(id) = view.id.clone() else { return Ok(()) };
-        let drawn = match self.asker(&press.origin).await {
+        let drawn = match self.asker(from).await {
             Ok(who) => self.offer(&who, &Filled::of(&view.values, &view.lists)).await?.form.view(),
             Err(why) => access_form::words_view("Request access", &Self::asking_words(&why)),
         };
-        let (service, hash) = (self.clone(), view.hash.clone());
+        let (slack, hash) = (from.place.workspace.slack.clone(), view.hash.clone());
         tokio::spawn(async move {
-            let slack = &service.0.slack;
             let mut drawn_again = slack.update_view(&id, hash.as_deref(), &drawn).await;
             if drawn_again.is_err() && hash.is_some() {
                 // Another choice was drawn meanwhile; this one knows of both.
@@ -108,9 +107,9 @@ impl Service {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn suggested(&self, search: &Suggestion) -> Result<Value, Error> {
+    pub(super) async fn suggested(&self, from: &Caller, search: &Suggestion) -> Result<Value, Error> {
         let nothing = || json!({ "options": [] });
-        let Ok(who) = self.asker(&search.origin).await else { return Ok(nothing()) };
+        let Ok(who) = self.asker(from).await else { return Ok(nothing()) };
         let Some(view) = search.view.as_ref().filter(|view| view.callback_id == access_form::ACCESS_FORM) else {
             return Ok(nothing());
         };
@@ -125,11 +124,11 @@ impl Service {
     }
 
     /// The form was sent.
-    pub(super) async fn access_sent(&self, form: &Submission) -> Result<FormAnswer, Error> {
-        let who = match self.asker(&form.origin).await {
+    pub(super) async fn access_sent(&self, from: &Caller, form: &Submission) -> Result<FormAnswer, Error> {
+        let who = match self.asker(from).await {
             Ok(who) => who,
             Err(why) => {
-                self.write_down(&form.origin, None, &why, self.now()).await?;
+                self.write_down(from, None, &why, self.now()).await?;
                 return Ok(FormAnswer::Say(Self::asking_words(&why)));
             }
         };
@@ -166,21 +165,21 @@ impl Service {
             reason: Some(filled.reason).filter(|reason| !reason.is_empty()),
             subject: None,
         };
-        let asked = self.ask_ahead(&who, &wish).await?;
+        let asked = Box::pin(self.ask_ahead(&who, &wish)).await?;
         let about_reason = matches!(&asked, Asked::Refused(says) if wants_reason(&self.policy(), says));
         let block = if about_reason { access_form::REASON.to_owned() } else { filled.scopes_block };
         Ok(self.sent(&asked, &block))
     }
 
     /// The form for an extension was sent.
-    pub(super) async fn extension_sent(&self, form: &Submission) -> Result<FormAnswer, Error> {
+    pub(super) async fn extension_sent(&self, from: &Caller, form: &Submission) -> Result<FormAnswer, Error> {
         let refused = |why| Ok(FormAnswer::Say(Self::asking_words(&why)));
-        let who = match self.asker(&form.origin).await {
+        let who = match self.asker(from).await {
             Ok(who) => who,
             Err(why) => return refused(why),
         };
         let control = self.0.store.control(&form.private_metadata).await?;
-        let theirs = control.filter(|one| one.user == who.slack && one.action == requester::EXTEND);
+        let theirs = control.filter(|one| one.is_of(who.place.team(), &who.slack) && one.action == requester::EXTEND);
         let Some(grant) = theirs.and_then(|one| one.grant) else { return refused(super::click::Why::UnknownButton) };
         let Ok(time) = form.value(access_form::TIME, access_form::TIME).parse::<u64>() else {
             let says = "Choose for how long.".to_owned();
@@ -188,13 +187,13 @@ impl Service {
         };
         let reason = clean_lines(form.value(access_form::REASON, access_form::REASON));
         let reason = Some(reason).filter(|reason| !reason.is_empty());
-        let asked = self.extend(&who, &grant, Some(time), reason).await?;
+        let asked = Box::pin(self.extend(&who, &grant, Some(time), reason)).await?;
         let about_reason = matches!(&asked, Asked::Refused(says) if wants_reason(&self.policy(), says));
         Ok(self.sent(&asked, if about_reason { access_form::REASON } else { access_form::TIME }))
     }
 
     /// What this person may ask for, with what they chose so far.
-    async fn offer(&self, who: &Asker, filled: &Filled) -> Result<Offer, Error> {
+    async fn offer(&self, who: &Member, filled: &Filled) -> Result<Offer, Error> {
         let policy = self.policy();
         let client = self.clients_for(&policy, who).await?;
         let mut form = Form {
@@ -241,14 +240,17 @@ impl Service {
     }
 
     /// The clients through which somebody may ask for something.
-    async fn clients_for(&self, policy: &Policy, who: &Asker) -> Result<Vec<String>, Error> {
+    async fn clients_for(&self, policy: &Policy, who: &Member) -> Result<Vec<String>, Error> {
         let named: BTreeSet<&String> = policy.resources.iter().flat_map(|resource| &resource.clients).collect();
         let judged: usize = policy.resources.iter().map(|one| one.clients.len() * one.scopes.len()).sum();
         let mut clients = Vec::new();
         for client in named {
-            let mut offered = judged > JUDGED_MAX;
+            let mut offered = false;
             for resource in policy.resources.iter().filter(|one| one.clients.contains(client)) {
-                offered = offered || !self.askable(policy, resource, client, who, self.now()).await?.is_empty();
+                let is_here = self.hook_of_here(&who.place, resource).is_some();
+                offered = offered
+                    || is_here && judged > JUDGED_MAX
+                    || is_here && !self.askable(policy, resource, client, who, self.now()).await?.is_empty();
             }
             if offered {
                 clients.push(client.clone());
@@ -265,9 +267,10 @@ impl Service {
         client: &str,
         scopes: &[Scope],
         filled: &Filled,
-        who: &Asker,
+        who: &Member,
     ) -> Result<String, Error> {
-        let Some(hook) = resource.hooks.first().filter(|_| !scopes.is_empty()) else { return Ok(String::new()) };
+        let hook = self.hook_of_here(&who.place, resource).filter(|_| !scopes.is_empty());
+        let Some(hook) = hook else { return Ok(String::new()) };
         let wish = Wish {
             client: client.to_owned(),
             audience: resource.audience.clone(),
@@ -278,7 +281,7 @@ impl Service {
             subject: None,
         };
         let asked = asked_ahead(who, &wish, hook.clone());
-        Ok(match self.judge_ahead(policy, resource, &asked, who, self.now()).await? {
+        Ok(match self.judge_ahead(policy, resource, &asked, who, &who.place, self.now()).await? {
             AheadRuling::Refused(says) => format!("This would be refused: {}", code(&says)),
             AheadRuling::Allowed => "Nobody needs to be asked for this: your client gets it when it calls.".to_owned(),
             AheadRuling::Asked { question, .. } => {

@@ -4,6 +4,9 @@
 //! must be agreed on is the sum of all of them. Nobody knows then how the client will call, so conditions see
 //! `grant_type = ""`, no actor, no authorization details and an empty `context`.
 
+use std::sync::Arc;
+
+use super::workspaces::{Member, Place};
 use super::{Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{Asker, speaks_for};
@@ -41,10 +44,13 @@ impl Service {
         resource: &Resource,
         asked: &TokenRequest,
         who: &Asker,
+        place: &Arc<Place>,
         now: Timestamp,
     ) -> Result<AheadRuling, Error> {
         let mut there = Vec::new();
-        for hook in resource.hooks.iter().filter_map(|name| self.0.settings.hooks.get(name)) {
+        let hooks_here = resource.hooks.iter().filter_map(|name| self.0.settings.hooks.get(name));
+        // Somebody of one workspace asks the people of it, and those of no other.
+        for hook in hooks_here.filter(|hook| hook.workspace == *place.team()) {
             let at_hook = TokenRequest { hook: hook.name.clone(), ..asked.clone() };
             let judged = self.judged(policy, &at_hook, now).await?;
             there.push(Judging { hook: hook.name.clone(), server: hook.dialect.abilities().into(), judged });
@@ -53,17 +59,24 @@ impl Service {
         Ok(policy.rule_ahead(asked, speaks_for(asked, &who.principal), there, nowhere))
     }
 
+    /// The first hook of a resource whose people are those of this workspace.
+    pub(super) fn hook_of_here<'r>(&self, place: &Place, resource: &'r Resource) -> Option<&'r HookName> {
+        let is_here =
+            |name: &&HookName| self.0.settings.hooks.get(*name).is_some_and(|hook| hook.workspace == *place.team());
+        resource.hooks.iter().find(is_here)
+    }
+
     /// The scopes of a resource that somebody may ask for through a client: those that are not refused outright.
     pub(super) async fn askable(
         &self,
         policy: &Policy,
         resource: &Resource,
         client: &str,
-        who: &Asker,
+        who: &Member,
         now: Timestamp,
     ) -> Result<Vec<Scope>, Error> {
         let mut scopes = Vec::new();
-        let Some(hook) = resource.hooks.first() else { return Ok(scopes) };
+        let Some(hook) = self.hook_of_here(&who.place, resource) else { return Ok(scopes) };
         for scope in resource.scopes.keys() {
             let wish = Wish {
                 client: client.to_owned(),
@@ -74,7 +87,8 @@ impl Service {
                 reason: None,
                 subject: None,
             };
-            match self.judge_ahead(policy, resource, &asked_ahead(who, &wish, hook.clone()), who, now).await? {
+            let asked = asked_ahead(who, &wish, hook.clone());
+            match self.judge_ahead(policy, resource, &asked, who, &who.place, now).await? {
                 AheadRuling::Refused(_) => {}
                 AheadRuling::Allowed | AheadRuling::Asked { .. } => scopes.push(scope.clone()),
             }

@@ -374,12 +374,10 @@ impl Service {
     /// A step of an access request as one commit.
     pub(super) fn commit_of(&self, request: Change<AccessRequest>, step: &Step) -> Commit {
         let deliveries = self.deliveries(&step.next, &step.effects, Some(&step.audit));
+        let warning = self.home(&step.next).map_or(0, |place| place.workspace.warn_before_end);
         Commit {
             request: Some(request),
-            grant: step
-                .grant
-                .clone()
-                .map(|grant| Change::New(grant.warned_before_end(self.0.settings.warn_before_end))),
+            grant: step.grant.clone().map(|grant| Change::New(grant.warned_before_end(warning))),
             cooldowns: step.cooldowns.clone(),
             audit: vec![step.audit.clone()],
             deliveries,

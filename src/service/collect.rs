@@ -163,12 +163,15 @@ impl Service {
         let policy = self.policy();
         let ruling = match &request.origin {
             Origin::Ahead(ahead) => {
+                let Some(place) = self.home(request) else {
+                    return Ok(Some(Some("its workspace is not configured any more".to_owned())));
+                };
                 let resource = policy.resources.iter().find(|one| request.asked.audience.contains(&one.audience));
                 let Some(resource) = resource else {
                     return Ok(Some(Some("the policy does not know what it is for any more".to_owned())));
                 };
                 let asked = TokenRequest { scopes: grant.scopes.clone(), ..request.asked.clone() };
-                Some(self.judge_ahead(&policy, resource, &asked, &ahead.by, now).await?)
+                Some(self.judge_ahead(&policy, resource, &asked, &ahead.by, place, now).await?)
             }
             Origin::Hook | Origin::Extension(_) => None,
         };

@@ -5,14 +5,15 @@
 
 use super::click::{FormAnswer, Why};
 use super::requester::{Asked, Parting};
+use super::workspaces::{Caller, Member};
 use super::{Error, Service};
-use crate::domain::access_request::{AccessRequest, Asker, Status, speaks_for};
+use crate::domain::access_request::{AccessRequest, Status};
 use crate::domain::grant::{Grant, Status as GrantStatus};
 use crate::domain::policy::Question;
 use crate::domain::scope::Scope;
 use crate::slack::access_command::{self, Line};
 use crate::slack::cards;
-use crate::slack::click::{Command, Origin};
+use crate::slack::click::Command;
 use crate::slack::home;
 use crate::slack::text::{clean, code, cut, date, duration};
 use crate::slack::{Message, access_form};
@@ -40,35 +41,35 @@ impl Service {
     ///
     /// # Errors
     /// When the store does not answer: then nothing was done.
-    pub async fn command(&self, command: &Command) -> Result<CommandAnswer, Error> {
-        if let Some(foreign) = self.is_foreign(&command.origin) {
-            return self.command_refused(&command.origin, &Why::Foreign(foreign)).await;
+    pub(super) async fn command(&self, from: &Caller, command: &Command) -> Result<CommandAnswer, Error> {
+        if let Some(foreign) = from.foreign {
+            return self.command_refused(from, &Why::Foreign(foreign)).await;
         }
         if command.text.trim().is_empty() {
-            return Ok(self.open_access_form(command.trigger_id.as_deref(), &command.origin).await);
+            return Ok(self.open_access_form(command.trigger_id.as_deref(), from).await);
         }
-        let who = match self.asker(&command.origin).await {
+        let who = match self.asker(from).await {
             Ok(who) => who,
-            Err(why) => return self.command_refused(&command.origin, &why).await,
+            Err(why) => return self.command_refused(from, &why).await,
         };
-        let offset = self.0.people.offset_of(&who.slack);
+        let offset = who.place.people.offset_of(&who.slack).unwrap_or(0);
         let line = match access_command::parse(&command.text, self.now(), offset) {
             Ok(line) => line,
             Err(words) => return Ok(say(&words)),
         };
         let words = match line {
-            Line::Form => return Ok(self.open_access_form(command.trigger_id.as_deref(), &command.origin).await),
+            Line::Form => return Ok(self.open_access_form(command.trigger_id.as_deref(), from).await),
             Line::Help => self.help(&who, &command.command).await?,
             Line::Status => self.status_words(&who).await?,
             Line::Grants => self.grants_words(&who).await?,
             Line::Done(id) => self.done_by_command(&who, id.as_deref()).await?,
             Line::Withdraw(id) => self.withdraw_by_command(&who, id.as_deref()).await?,
             Line::Extend { id, lifetime, reason } => {
-                self.extend_by_command(&who, id.as_deref(), lifetime, reason).await?
+                Box::pin(self.extend_by_command(&who, id.as_deref(), lifetime, reason)).await?
             }
-            Line::Ask(asked) => match self.wish_of(&asked, &command.command) {
+            Line::Ask(asked) => match self.wish_of(&who.place, &asked, &command.command) {
                 Ok(wish) => {
-                    let asked = self.ask_ahead(&who, &wish).await?;
+                    let asked = Box::pin(self.ask_ahead(&who, &wish)).await?;
                     self.asked_words(&asked)
                 }
                 Err(words) => words,
@@ -77,16 +78,16 @@ impl Service {
         Ok(say(&words))
     }
 
-    async fn command_refused(&self, origin: &Origin, why: &Why) -> Result<CommandAnswer, Error> {
-        self.write_down(origin, None, why, self.now()).await?;
+    async fn command_refused(&self, from: &Caller, why: &Why) -> Result<CommandAnswer, Error> {
+        self.write_down(from, None, why, self.now()).await?;
         Ok(say(&Self::asking_words(why)))
     }
 
     /// Opens the form at once, and fills it in afterwards.
-    pub(super) async fn open_access_form(&self, trigger: Option<&str>, origin: &Origin) -> CommandAnswer {
+    pub(super) async fn open_access_form(&self, trigger: Option<&str>, from: &Caller) -> CommandAnswer {
         const LATE: &str = "The form could not be opened: Slack allows three seconds for it. Please try again.";
         let Some(trigger) = trigger else { return say(LATE) };
-        let opened = self.0.slack.open_form(trigger, &access_form::loading()).await;
+        let opened = from.place.workspace.slack.open_form(trigger, &access_form::loading()).await;
         let view = match opened {
             Ok(view) => view,
             Err(error) => {
@@ -94,13 +95,13 @@ impl Service {
                 return say(LATE);
             }
         };
-        let (service, origin) = (self.clone(), origin.clone());
+        let (service, from) = (self.clone(), from.clone());
         tokio::spawn(async move {
-            let filled = Box::pin(service.first_form(&origin)).await.unwrap_or_else(|error| {
+            let filled = Box::pin(service.first_form(&from)).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "the form for a request could not be filled in");
                 access_form::words_view("Request access", error.shown())
             });
-            if let Err(error) = service.0.slack.update_view(&view, None, &filled).await {
+            if let Err(error) = from.place.workspace.slack.update_view(&view, None, &filled).await {
                 tracing::warn!(error = error.code(), "the form for a request could not be filled in");
             }
         });
@@ -161,7 +162,7 @@ impl Service {
         if each.is_empty() { "Nobody is asked.".to_owned() } else { format!("Asked: {}.", each.join("; and ")) }
     }
 
-    async fn help(&self, who: &Asker, command: &str) -> Result<String, Error> {
+    async fn help(&self, who: &Member, command: &str) -> Result<String, Error> {
         let (policy, now) = (self.policy(), self.now());
         let mut offers = Vec::new();
         for resource in &policy.resources {
@@ -181,7 +182,7 @@ impl Service {
         ))
     }
 
-    async fn status_words(&self, who: &Asker) -> Result<String, Error> {
+    async fn status_words(&self, who: &Member) -> Result<String, Error> {
         let now = self.now();
         let own = self.own_requests(who).await?;
         let lines: Vec<String> = own
@@ -198,7 +199,7 @@ impl Service {
         Ok(if lines.is_empty() { "You have not asked for anything lately.".to_owned() } else { lines.join("\n") })
     }
 
-    async fn grants_words(&self, who: &Asker) -> Result<String, Error> {
+    async fn grants_words(&self, who: &Member) -> Result<String, Error> {
         let own = self.own_grants(who).await?;
         let lines: Vec<String> = own.iter().take(ROWS).map(|grant| format!("• {}", self.grant_line(grant))).collect();
         Ok(if lines.is_empty() { "You have no access that was approved here.".to_owned() } else { lines.join("\n") })
@@ -239,14 +240,14 @@ impl Service {
     }
 
     /// Somebody's own requests, newest first.
-    pub(super) async fn own_requests(&self, who: &Asker) -> Result<Vec<AccessRequest>, Error> {
+    pub(super) async fn own_requests(&self, who: &Member) -> Result<Vec<AccessRequest>, Error> {
         let mut all = self.0.store.requests_of(&who.principal, OWN_MAX).await?;
-        all.retain(|request| request.is_of(&who.principal));
+        all.retain(|request| request.is_of(&who.principal) && self.is_at(&who.place, request));
         Ok(all)
     }
 
     /// Somebody's own grants that can be used now or later, the one that ends first before the others.
-    pub(super) async fn own_grants(&self, who: &Asker) -> Result<Vec<Grant>, Error> {
+    pub(super) async fn own_grants(&self, who: &Member) -> Result<Vec<Grant>, Error> {
         let now = self.now();
         let mut own = Vec::new();
         for grant in self.0.store.live_grants_of(&who.principal, OWN_MAX).await? {
@@ -254,14 +255,14 @@ impl Service {
                 GrantStatus::Reserved | GrantStatus::Active => {}
                 GrantStatus::Ended(_) | GrantStatus::Revoked => continue,
             }
-            if speaks_for(&grant.asked, &who.principal) || self.grant_of_theirs(who, &grant.id).await?.is_some() {
+            if self.grant_of_theirs(who, &grant.id).await?.is_some() {
                 own.push(grant);
             }
         }
         Ok(own)
     }
 
-    async fn done_by_command(&self, who: &Asker, typed: Option<&str>) -> Result<String, Error> {
+    async fn done_by_command(&self, who: &Member, typed: Option<&str>) -> Result<String, Error> {
         let own = self.own_grants(who).await?;
         let grant = match pick(&own, |grant| grant.id.as_str(), typed, "grant") {
             Ok(grant) => grant,
@@ -273,7 +274,7 @@ impl Service {
         })
     }
 
-    async fn withdraw_by_command(&self, who: &Asker, typed: Option<&str>) -> Result<String, Error> {
+    async fn withdraw_by_command(&self, who: &Member, typed: Option<&str>) -> Result<String, Error> {
         let now = self.now();
         let mut own = self.own_requests(who).await?;
         own.retain(|request| request.status(now) == Status::Pending);
@@ -289,7 +290,7 @@ impl Service {
 
     async fn extend_by_command(
         &self,
-        who: &Asker,
+        who: &Member,
         typed: Option<&str>,
         lifetime: Option<u64>,
         reason: Option<String>,
@@ -299,7 +300,7 @@ impl Service {
             Ok(grant) => grant,
             Err(words) => return Ok(words),
         };
-        let asked = self.extend(who, &grant.id, lifetime, reason).await?;
+        let asked = Box::pin(self.extend(who, &grant.id, lifetime, reason)).await?;
         Ok(self.asked_words(&asked))
     }
 

@@ -1,6 +1,7 @@
 //! Telling Slack: every committed delivery is performed, or given up visibly. What each of them does is in
 //! [`super::perform`]; here is when it is done, and what follows where Slack does not take it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Status};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::slack::{Fault, SlackError};
-use crate::store::{Attempt, Claimed, Class, Commit, Delivery};
+use crate::store::{About, Attempt, Claimed, Class, Commit, Delivery};
 
 /// How many deliveries one step takes at most.
 const AT_ONCE: usize = 16;
@@ -60,7 +61,11 @@ impl Service {
 
     /// What has to wait for its turn.
     pub(super) fn closed(&self, now: Timestamp) -> Vec<String> {
-        self.places().flat_map(|place| place.pace.closed(now)).collect()
+        let of = |place: &Arc<Place>| {
+            let team = place.team().clone();
+            place.pace.closed(now).into_iter().map(move |closed| format!("{team}/{closed}"))
+        };
+        self.places().flat_map(of).collect()
     }
 
     /// Performs one delivery.
@@ -69,13 +74,16 @@ impl Service {
     /// When the store does not answer; the lease runs out and another turn tries again.
     pub async fn deliver_one(&self, due: Due) -> Result<(), Error> {
         let (Due(row), now) = (due, self.now());
-        if row.delivery.is_about_a_review() {
-            return self.deliver_review(&row, now).await;
+        match row.delivery.about() {
+            About::Request => {}
+            About::Review => return self.deliver_review(&row, now).await,
+            About::Digest => return self.deliver_digest(&row, now).await,
         }
         let Some(request) = self.0.store.request(&row.request_id).await? else {
-            return self.finish(&row, Commit::default(), now).await;
+            // Homes are drawn for either, and nothing else is written for what is no access request.
+            return self.deliver_review(&row, now).await;
         };
-        let place = self.home(&request);
+        let Some(place) = self.home(&request) else { return self.nowhere(&row, now).await };
         if let Some(until) = place.paused_until(now) {
             let why = "the workspace's token does not work".to_owned();
             return Ok(self.0.store.try_again(&row, Attempt::NotMade, why, until).await?);
@@ -89,12 +97,31 @@ impl Service {
         let Some(review) = self.0.store.review(&row.request_id).await? else {
             return self.finish(row, Commit::default(), now).await;
         };
-        let place = &self.0.places.first;
+        let Some(place) = self.home_of_review(&review) else { return self.nowhere(row, now).await };
         if let Some(until) = place.paused_until(now) {
             let why = "the workspace's token does not work".to_owned();
             return Ok(self.0.store.try_again(row, Attempt::NotMade, why, until).await?);
         }
         let delivered = self.perform_review(row, &review, place, now).await?;
+        self.went(row, None, place, delivered, now).await
+    }
+
+    /// The same about a digest.
+    async fn deliver_digest(&self, row: &Claimed, now: Timestamp) -> Result<(), Error> {
+        let Some(digest) = self.0.store.digest(&row.request_id).await? else {
+            return self.finish(row, Commit::default(), now).await;
+        };
+        let mut requests = Vec::with_capacity(digest.requests.len());
+        for id in &digest.requests {
+            requests.extend(self.0.store.request(id).await?);
+        }
+        let Some(first) = requests.first() else { return self.finish(row, Commit::default(), now).await };
+        let Some(place) = self.home(first) else { return self.nowhere(row, now).await };
+        if let Some(until) = place.paused_until(now) {
+            let why = "the workspace's token does not work".to_owned();
+            return Ok(self.0.store.try_again(row, Attempt::NotMade, why, until).await?);
+        }
+        let delivered = self.perform_digest(row, &digest, &requests, place, now).await?;
         self.went(row, None, place, delivered, now).await
     }
 
@@ -118,6 +145,26 @@ impl Service {
             }
             Delivered::Failed(error) => self.failed(row, request, place, &error, now).await,
         }
+    }
+
+    /// Its workspace is not configured any more: it stays as a dead letter, and nobody of another one is told.
+    async fn nowhere(&self, row: &Claimed, now: Timestamp) -> Result<(), Error> {
+        const CODE: &str = "workspace_not_configured";
+        tracing::error!(error = CODE, lane = row.lane, request.id = %row.request_id, "a delivery is given up");
+        metrics::counter!("countersign_deliveries_total", "outcome" => "given_up").increment(1);
+        metrics::counter!("countersign_alarms_total", "what" => "delivery_given_up").increment(1);
+        let audit = AuditEntry {
+            at: now,
+            kind: Kind::DeliveryFailed,
+            actor: Actor::Service,
+            request_id: Some(row.request_id.clone()),
+            grant_id: None,
+            summary: "a message could not be sent: its workspace is not configured any more".to_owned(),
+            detail: json!({ "lane": row.lane, "error": CODE }),
+        };
+        let give_up = Some((row.id, row.lease.clone(), CODE.to_owned()));
+        self.0.store.commit(Commit { audit: vec![audit], give_up, ..Commit::default() }, now).await?;
+        Ok(())
     }
 
     async fn finish(&self, row: &Claimed, mut commit: Commit, now: Timestamp) -> Result<(), Error> {
@@ -178,7 +225,7 @@ impl Service {
             return Ok(());
         }
         let team = &place.workspace.team_id;
-        tracing::error!(error = code, team, "Slack does not accept the app or its token; everything waits");
+        tracing::error!(error = code, %team, "Slack does not accept the app or its token; everything waits");
         metrics::counter!("countersign_alarms_total", "what" => "slack_token").increment(1);
         let audit = AuditEntry {
             at: now,
@@ -216,9 +263,11 @@ impl Service {
             Class::Note | Class::Direct => false,
         };
         let elsewhere = place.elsewhere(&row.lane).filter(|_| nobody_sees_it);
-        let elsewhere = elsewhere.map(|channel| match request {
-            Some(_) => Delivery::PostCard { channel },
-            None => Delivery::ReviewCard { channel },
+        let elsewhere = elsewhere.and_then(|channel| match row.delivery.about() {
+            About::Request => Some(Delivery::PostCard { channel }),
+            About::Review => Some(Delivery::ReviewCard { channel }),
+            // What waits on it has got another card already.
+            About::Digest => None,
         });
         let audit = AuditEntry {
             at: now,

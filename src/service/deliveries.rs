@@ -10,7 +10,7 @@ impl Service {
     /// The channels of an access request's cards.
     pub(super) fn channels(&self, request: &AccessRequest) -> Vec<String> {
         if request.question.channels.is_empty() {
-            vec![self.0.settings.channel.to_string()]
+            self.home(request).map(|place| place.workspace.channel.to_string()).into_iter().collect()
         } else {
             request.question.channels.iter().map(ToString::to_string).collect()
         }
@@ -85,6 +85,7 @@ fn is_told_in_the_thread(kind: Kind) -> bool {
         | Kind::Observed
         | Kind::PolicyReloaded
         | Kind::PolicyRefused
+        | Kind::DirectoryChanged
         | Kind::TokenRefused
         | Kind::TokenIssued
         | Kind::GrantAllowed

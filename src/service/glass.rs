@@ -4,8 +4,10 @@
 //! and in the sets that the rules name. What cannot be asked refuses.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::ask::{Call, Look};
+use super::workspaces::Place;
 use super::{Error, Service, fresh_grant_id, fresh_request_id};
 use crate::domain::Timestamp;
 use crate::domain::grant::{Grant, Source};
@@ -34,7 +36,11 @@ impl Service {
         if let Some(refused) = glass.refuses(&call.asked) {
             return self.refuse(call, DeniedKind::Policy, refused.says, rule, now).await;
         }
-        let who = match self.may_break(&call.asked, glass, now).await {
+        let Some(place) = self.home_of_hook(&call.asked.hook) else {
+            let says = "The workspace of this hook is not configured.".to_owned();
+            return self.refuse(call, DeniedKind::Policy, says, rule, now).await;
+        };
+        let who = match self.may_break(place, &call.asked, glass, now).await {
             Ok(who) => who,
             Err(says) => return self.refuse(call, DeniedKind::Policy, says.to_owned(), rule, now).await,
         };
@@ -47,11 +53,13 @@ impl Service {
             return Ok(Look::Again);
         }
         let grant = Grant::emergency(fresh_grant_id()?, &call.asked, &glass.terms, policy.version.clone(), now);
-        let review = Review::open(fresh_request_id()?, &grant, glass, who, now);
-        let channel = self.review_channel();
+        let mut review = Review::open(fresh_request_id()?, &grant, glass, who, now);
+        review.workspace = Some(place.team().clone());
+        let channel = place.workspace.channel.to_string();
         let deliveries = vec![
             (review.id.clone(), Delivery::ReviewCard { channel }),
             (review.id.clone(), Delivery::TellReviewers { number: 0 }),
+            (review.id.clone(), Delivery::RefreshHomes),
         ];
         tracing::warn!(review.id = %review.id, grant.id = %grant.id, "somebody broke the glass");
         metrics::counter!("countersign_glass_broken_total").increment(1);
@@ -68,15 +76,21 @@ impl Service {
     }
 
     /// The person behind the subject, if Slack says now that they are in one set of each rule.
-    async fn may_break(&self, asked: &TokenRequest, glass: &Glass, now: Timestamp) -> Result<Voter, &'static str> {
+    async fn may_break(
+        &self,
+        place: &Arc<Place>,
+        asked: &TokenRequest,
+        glass: &Glass,
+        now: Timestamp,
+    ) -> Result<Voter, &'static str> {
         const UNKNOWN: &str = "Slack could not be asked who may break the glass, so nothing is issued. Try again.";
         const NOBODY: &str = "You are not one of those who may break the glass here.";
         const NOT_MAPPED: &str = "Nobody in Slack is known as this subject, so nobody can break the glass for it.";
-        let accounts = self.accounts_of(asked).await.map_err(|_| UNKNOWN)?;
+        let accounts = self.accounts_of(place, asked).await.map_err(|_| UNKNOWN)?;
         let names: Vec<SetName> = glass.requesters.iter().flatten().cloned().collect();
         let mut why = if accounts.is_empty() { NOT_MAPPED } else { NOBODY };
         for user in &accounts {
-            match self.learn(user, &names, now).await {
+            match self.learn(place, user, &names, now).await {
                 Ok(who) => {
                     let is_subject = names_of(asked).contains(&who.principal);
                     let in_each =
@@ -93,15 +107,19 @@ impl Service {
     }
 
     /// Every Slack account that the table maps to the subject; by address only where the table knows none.
-    async fn accounts_of(&self, asked: &TokenRequest) -> Result<Vec<SlackUserId>, crate::slack::SlackError> {
+    async fn accounts_of(
+        &self,
+        place: &Place,
+        asked: &TokenRequest,
+    ) -> Result<Vec<SlackUserId>, crate::slack::SlackError> {
         let names = names_of(asked);
-        let directory = &self.0.settings.directory;
+        let directory = place.directory();
         let users: BTreeSet<SlackUserId> =
             names.iter().flat_map(|name| directory.slack_users_of(name).cloned()).collect();
         if !users.is_empty() {
             return Ok(users.into_iter().collect());
         }
-        Ok(self.requester_by_address(asked).await?.into_iter().collect())
+        Ok(self.requester_by_address(place, asked).await?.into_iter().collect())
     }
 }
 

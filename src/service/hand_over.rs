@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::receipts::Receipt;
+use super::workspaces::Place;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::Effect;
@@ -159,7 +160,10 @@ impl Service {
         let Ok(request) = self.with_owners(request, now) else {
             return Ok(Some("it cannot be told any more who must not decide"));
         };
-        let agreed = request.is_still_agreed(grant, ruling, |voter| self.still_known(voter));
+        let Some(place) = self.home(&request) else {
+            return Ok(Some("the workspace of those who approved is not configured any more"));
+        };
+        let agreed = request.is_still_agreed(grant, ruling, |voter| self.still_known(place, voter));
         Ok((!agreed).then_some("those who approved would not be enough any more"))
     }
 
@@ -170,27 +174,34 @@ impl Service {
             Some(id) => self.0.store.request(id).await?,
             None => None,
         };
+        let rules: Vec<String> = grant.rules.iter().map(|rule| format!("`{rule}`")).collect();
+        let why = format!("{why} ({} {})", if rules.len() == 1 { "rule" } else { "rules" }, rules.join(", "));
         // Whether it was ended here or by somebody who was first: it is not used.
-        let _ = self.revoke(grant, request.as_ref(), Actor::Service, why, None, now).await?;
+        let _ = self.revoke(grant, request.as_ref(), Actor::Service, &why, None, now).await?;
         Ok(())
     }
 
     /// The voter as known now, from the configuration and from what was learnt since shortly before the click.
-    fn still_known(&self, voter: &Voter) -> Option<Voter> {
+    fn still_known(&self, place: &Place, voter: &Voter) -> Option<Voter> {
         let since = voter.learnt_at - chrono::Duration::seconds(LEARNT_BEFORE_CLICK);
-        let inner = &self.0;
-        if let Some(standing) = inner.people.standing_since(&voter.slack, since)
-            && standing.outsider(&inner.settings.team_id).is_some()
+        if let Some(standing) = place.people.standing_since(&voter.slack, since)
+            && place.outsider(&standing).is_some()
         {
             return None;
         }
-        if inner.settings.directory.users.get(&voter.slack).is_some_and(|mapped| *mapped != voter.principal) {
+        let directory = place.directory();
+        let still_mapped = match directory.users.get(&voter.slack) {
+            Some(mapped) => *mapped == voter.principal,
+            // Whoever the table does not name is somebody by address, or nobody.
+            None => directory.maps_addresses(),
+        };
+        if !still_mapped {
             return None;
         }
         let policy = self.policy();
         let still_in = |name: &SetName| {
             let Some(set) = policy.approvers.get(name) else { return false };
-            let learnt = |group| inner.people.is_member_since(group, &voter.slack, since);
+            let learnt = |group| place.people.is_member_since(group, &voter.slack, since);
             // A group that nothing was learnt about since counts as it was at the click.
             let in_group = |group| learnt(group).unwrap_or_else(|| voter.groups.contains(group));
             set.users.contains(&voter.slack) || set.groups.iter().any(in_group)

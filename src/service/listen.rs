@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Service;
 use super::deliver::backoff;
-use super::workspaces::Place;
+use super::workspaces::{Place, Through};
 use crate::slack::SlackError;
 use crate::slack::click::NotUnderstood;
 use crate::slack::socket::{Arrived, Inbound, Socket};
@@ -32,15 +32,10 @@ impl Service {
     /// Keeps the sockets of every workspace that has them open, until `stop` says so.
     pub async fn listen(&self, stop: watch::Receiver<bool>) {
         let mut all = JoinSet::new();
-        for n in 0..self.places().count() {
-            let connections = self.places().nth(n).map_or(0, |place| place.workspace.connections());
-            for _ in 0..connections {
-                let (service, stop) = (self.clone(), stop.clone());
-                all.spawn(async move {
-                    if let Some(place) = service.places().nth(n) {
-                        service.keep_connected(place, stop).await;
-                    }
-                });
+        for place in self.places() {
+            for _ in 0..place.workspace.connections() {
+                let (service, place, stop) = (self.clone(), Arc::clone(place), stop.clone());
+                all.spawn(async move { service.keep_connected(&place, stop).await });
             }
         }
         while all.join_next().await.is_some() {}
@@ -52,7 +47,7 @@ impl Service {
     }
 
     /// One of several connections, and its successors.
-    async fn keep_connected(&self, place: &Place, mut stop: watch::Receiver<bool>) {
+    async fn keep_connected(&self, place: &Arc<Place>, mut stop: watch::Receiver<bool>) {
         let (mut failures, mut running) = (0, JoinSet::new());
         while !*stop.borrow() {
             let opened = tokio::select! {
@@ -73,13 +68,10 @@ impl Service {
             failures = 0;
             // Whoever leaves is read until somebody else listens, and then a little longer.
             let leaves = Arc::new(Notify::new());
-            let (service, left) = (self.clone(), Arc::clone(&leaves));
-            let n = self.places().position(|other| std::ptr::eq(other, place)).unwrap_or(0);
+            let (service, place, left) = (self.clone(), Arc::clone(place), Arc::clone(&leaves));
             let stopped = stop.clone();
             running.spawn(async move {
-                if let Some(place) = service.places().nth(n) {
-                    service.serve_socket(place, socket, &left, stopped).await;
-                }
+                service.serve_socket(&place, socket, &left, stopped).await;
                 left.notify_one();
             });
             tokio::select! {
@@ -114,6 +106,7 @@ impl Service {
         let room = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
         let (goodbye, mut ends) = oneshot::channel::<()>();
         let mut goodbye = Some(goodbye);
+        let through = self.through_socket_of(place);
         loop {
             tokio::select! {
                 arrived = socket.next() => match arrived {
@@ -130,9 +123,9 @@ impl Service {
                     Ok(Arrived::Envelope(id, inbound)) => match *inbound {
                         // Over the limit nothing is acknowledged: the person sees a failure and tries again.
                         Ok(inbound) => if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
-                            let (service, taken) = (self.clone(), taken.clone());
+                            let (service, through, taken) = (self.clone(), through.clone(), taken.clone());
                             tokio::spawn(async move {
-                                if let Some(answer) = service.take_in_time(inbound).await {
+                                if let Some(answer) = service.take_in_time(inbound, &through).await {
                                     let _ = taken.send((id, answer)).await;
                                 }
                                 drop(permit);
@@ -165,10 +158,10 @@ impl Service {
     }
 
     /// What Slack is answered, if all of it was done in time.
-    async fn take_in_time(&self, inbound: Inbound) -> Option<Option<Value>> {
-        let service = self.clone();
+    async fn take_in_time(&self, inbound: Inbound, through: &Through) -> Option<Option<Value>> {
+        let (service, through) = (self.clone(), through.clone());
         // In a task of its own: an end of the deadline must not leave a click half checked.
-        let work = tokio::spawn(async move { service.take(inbound).await });
+        let work = tokio::spawn(async move { service.take(inbound, &through).await });
         match tokio::time::timeout(DEADLINE, work).await {
             Ok(Ok(Ok(answer))) => Some(answer),
             Ok(Ok(Err(error))) => {

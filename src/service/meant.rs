@@ -3,6 +3,7 @@
 use super::Service;
 use super::ahead::Wish;
 use super::commands::ROWS;
+use super::workspaces::Place;
 use crate::domain::identity::Principal;
 use crate::domain::policy::{Policy, Resource};
 use crate::domain::scope::{Scope, ScopeSet};
@@ -11,7 +12,7 @@ use crate::slack::text::code;
 
 impl Service {
     /// What the words of one line name.
-    pub(super) fn wish_of(&self, asked: &AskLine, command: &str) -> Result<Wish, String> {
+    pub(super) fn wish_of(&self, place: &Place, asked: &AskLine, command: &str) -> Result<Wish, String> {
         let policy = self.policy();
         let clients: Vec<&String> = policy.resources.iter().flat_map(|resource| &resource.clients).collect();
         let (named, rest): (Vec<&String>, Vec<&String>) = asked.words.iter().partition(|word| clients.contains(word));
@@ -60,17 +61,17 @@ impl Service {
             lifetime: asked.lifetime,
             starts_at: asked.starts_at,
             reason: asked.reason.clone(),
-            subject: asked.subject.as_deref().map(|name| self.named_person(name)).transpose()?,
+            subject: asked.subject.as_deref().map(|name| named_person(place, name)).transpose()?,
         })
     }
+}
 
-    /// A person by identifier or by mention.
-    fn named_person(&self, name: &str) -> Result<Principal, String> {
-        let Some(user) = name.strip_prefix('@') else { return Ok(Principal::new(name)) };
-        let users = &self.0.settings.directory.users;
-        let found = users.iter().find(|(id, _)| id.as_str() == user).map(|(_, who)| who.clone());
-        found.ok_or_else(|| "That person is not mapped to anybody in the directory.".to_owned())
-    }
+/// A person by identifier or by mention.
+fn named_person(place: &Place, name: &str) -> Result<Principal, String> {
+    let Some(user) = name.strip_prefix('@') else { return Ok(Principal::new(name)) };
+    let directory = place.directory();
+    let found = directory.users.iter().find(|(id, _)| id.as_str() == user).map(|(_, who)| who.clone());
+    found.ok_or_else(|| "That person is not mapped to anybody in the directory.".to_owned())
 }
 
 fn not_offered(policy: &Policy, client: &str, scopes: &ScopeSet, offers: impl Fn(&&Resource) -> bool) -> String {

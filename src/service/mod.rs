@@ -15,12 +15,14 @@ mod cooling;
 mod deliver;
 mod deliveries;
 mod departed;
+mod digest;
 mod glass;
 mod hand_over;
 mod home;
 mod in_part;
 mod inbound;
 mod listen;
+mod lost;
 mod meant;
 mod notify;
 mod observe;
@@ -57,8 +59,6 @@ use crate::domain::ids::{GrantId, HookName, RequestId};
 use crate::domain::policy::Policy;
 use crate::hooks::Dialect;
 use crate::openid::Provider;
-use crate::slack::Slack;
-use crate::slack::people::People;
 use crate::store::Store;
 
 pub use crate::openid::NotProven;
@@ -72,7 +72,7 @@ pub use reviews::ReviewView;
 pub use settings::{Hook, Settings};
 pub use step_up::{Confirmation, NoStepUp, Returned};
 pub use waiters::HELD_MAX;
-pub use workspaces::Workspace;
+pub use workspaces::{Through, Workspace, Workspaces};
 
 /// What callers of the service see of the store: how a call is named, and what went wrong.
 pub use crate::store::{HookCall, StoreError};
@@ -106,9 +106,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     settings: Settings,
     store: Store,
-    slack: Slack,
     openid: Option<Provider>,
-    people: People,
     policy: RwLock<Arc<Policy>>,
     policy_refused: AtomicBool,
     repeats: repeats::Repeats,
@@ -156,21 +154,17 @@ impl Service {
         settings: Settings,
         policy: Policy,
         store: Store,
-        workspace: Workspace,
+        workspaces: Workspaces,
         openid: Option<Provider>,
         clock: SharedClock,
         receipts_key: &Path,
     ) -> anyhow::Result<Self> {
         let latest = AtomicI64::new(store.latest().timestamp_millis());
-        let first = workspaces::Place::new(workspace);
-        let (slack, people) = (first.workspace.slack.clone(), first.people.clone());
-        let places = workspaces::Places { first, others: Vec::new() };
+        let places = workspaces::Places::new(workspaces);
         Ok(Self(Arc::new(Inner {
             settings,
             store,
-            slack,
             openid,
-            people,
             policy: RwLock::new(Arc::new(policy)),
             policy_refused: AtomicBool::new(false),
             repeats: repeats::Repeats::default(),

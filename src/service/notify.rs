@@ -43,15 +43,24 @@ impl Service {
         match self.direct_channels(request, place).await {
             Ok(channels) if channels.is_empty() => {
                 // Nobody is there to be told: the channel is better than silence.
-                let channels = self.channels(request);
-                Ok(posted(request, channels.into_iter()))
+                let card = |channel| (request.id.clone(), Delivery::PostCard { channel });
+                let deliveries = self.channels(request).into_iter().map(card).collect();
+                Ok(Delivered::Done(Box::new(Commit { deliveries, ..Commit::default() })))
             }
-            Ok(channels) => Ok(posted(request, channels.into_iter())),
+            Ok(channels) => {
+                let card = |(user, channel)| (request.id.clone(), Delivery::PostDirectCard { channel, user });
+                let deliveries = channels.into_iter().map(card).collect();
+                Ok(Delivered::Done(Box::new(Commit { deliveries, ..Commit::default() })))
+            }
             Err(error) => Ok(Delivered::Failed(error)),
         }
     }
 
-    async fn direct_channels(&self, request: &AccessRequest, place: &Place) -> Result<Vec<String>, SlackError> {
+    async fn direct_channels(
+        &self,
+        request: &AccessRequest,
+        place: &Place,
+    ) -> Result<Vec<(SlackUserId, String)>, SlackError> {
         let policy = self.policy();
         let mut people: BTreeSet<SlackUserId> = BTreeSet::new();
         let sets = self.notified(request);
@@ -62,13 +71,13 @@ impl Service {
             }
         }
         // Whoever asks may not decide; they are told in another way.
-        if let Some(requester) = self.requester(&request.asked) {
+        if let Some(requester) = self.requester(request) {
             people.remove(&requester);
         }
         let mut channels = Vec::new();
         for user in people.into_iter().take(PEOPLE_MAX) {
             match place.workspace.slack.open_direct(&user).await {
-                Ok(channel) => channels.push(channel.to_string()),
+                Ok(channel) => channels.push((user, channel.to_string())),
                 // Somebody who cannot be written to keeps nobody else from being told.
                 Err(SlackError::Permanent(code)) => {
                     tracing::warn!(error = code, "a person cannot be written to");
@@ -78,9 +87,4 @@ impl Service {
         }
         Ok(channels)
     }
-}
-
-fn posted(request: &AccessRequest, channels: impl Iterator<Item = String>) -> Delivered {
-    let deliveries = channels.map(|channel| (request.id.clone(), Delivery::PostCard { channel })).collect();
-    Delivered::Done(Box::new(Commit { deliveries, ..Commit::default() }))
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::{Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Event, Status, Step, would_meet};
-use crate::domain::identity::{EmailMapping, Voter};
+use crate::domain::access_request::{AccessRequest, Clock, Event, Status, Step, would_meet};
+use crate::domain::identity::{EmailMapping, Principal, Voter};
 use crate::domain::ids::{SetName, SlackUserId};
-use crate::domain::policy::{ApproverSet, Policy, SelfApproval};
+use crate::domain::policy::{ApproverSet, Policy, Requirement, SelfApproval};
 use crate::slack::SlackError;
 use crate::store::{Change, Outcome};
 
@@ -42,13 +42,19 @@ impl Service {
         now: Timestamp,
     ) -> Result<Result<Step, String>, Error> {
         let request = &mut step.next;
+        self.belongs_to_its_hook(request);
         match policy.owners(&request.asked, now) {
             Ok(owners) => request.deciding.owners = owners,
             Err(says) => return Ok(Err(says)),
         }
-        request.deciding.history = self.0.store.history(&request.asked, request.question.terms.scopes.clone()).await?;
+        // What was granted through another workspace is nothing to show to the people of this one.
+        let hooks = self.hooks_beside(&request.asked.hook);
+        let shown = request.question.terms.scopes.clone();
+        request.deciding.history = self.0.store.history(&request.asked, shown, &hooks).await?;
         let asking = tokio::time::timeout(ASKING_MAX, self.deciders(policy, request, now));
-        match asking.await.unwrap_or(Deciders::Unknown) {
+        let (deciders, clock) = tokio::join!(asking, self.clock_of_asker(request, now));
+        request.deciding.clock = clock;
+        match deciders.unwrap_or(Deciders::Unknown) {
             Deciders::Enough => {}
             Deciders::Unknown => request.deciding.unchecked = true,
             Deciders::TooFew(says) => {
@@ -57,6 +63,25 @@ impl Service {
             }
         }
         Ok(Ok(step))
+    }
+
+    /// The clock of the person who asked, or whom the token is for, where the table names an account and Slack says how
+    /// its clock goes.
+    async fn clock_of_asker(&self, request: &AccessRequest, now: Timestamp) -> Option<Clock> {
+        let place = self.home(request)?;
+        let (user, who) = match request.origin.asker() {
+            Some(asker) => (asker.slack.clone(), asker.principal.clone()),
+            None => (self.requester(request)?, Principal::new(&request.asked.subject.id)),
+        };
+        let maps = place.directory().email == EmailMapping::Verified;
+        let asking = tokio::time::timeout(ASKING_MAX, place.people.standing(&user, maps, now));
+        asking.await.ok()?.ok()?;
+        Clock::new(who, place.people.offset_of(&user)?)
+    }
+
+    /// From now on, whatever becomes of the hook's configuration: the people of this workspace decide.
+    pub(super) fn belongs_to_its_hook(&self, request: &mut AccessRequest) {
+        request.deciding.workspace = self.home_of_hook(&request.asked.hook).map(|place| place.team().clone());
     }
 
     /// Looks again, before a card is posted, whether anybody can decide, where Slack could not be asked at the
@@ -130,15 +155,16 @@ impl Service {
     }
 
     /// Everybody in an approver set. A user group that Slack does not know has nobody in it.
-    async fn members_of(
+    pub(super) async fn members_of(
         &self,
         request: &AccessRequest,
         set: &ApproverSet,
         now: Timestamp,
     ) -> Result<BTreeSet<SlackUserId>, SlackError> {
         let mut all = set.users.clone();
+        let Some(place) = self.home(request) else { return Ok(BTreeSet::new()) };
         for group in &set.groups {
-            match self.home(request).people.members(group, now).await {
+            match place.people.members(group, now).await {
                 Ok(members) => all.extend(members.iter().cloned()),
                 Err(unavailable) if unavailable.0.says_there_is_no_group() => {}
                 Err(unavailable) => return Err(unavailable.0),
@@ -155,17 +181,18 @@ impl Service {
         member_of: BTreeSet<SetName>,
         now: Timestamp,
     ) -> Result<Option<Voter>, SlackError> {
-        let (directory, team) = (&self.0.settings.directory, &self.0.settings.team_id);
+        let Some(place) = self.home(request) else { return Ok(None) };
+        let directory = place.directory();
         let maps = directory.email == EmailMapping::Verified;
         if !directory.users.contains_key(user) && !maps {
             return Ok(None);
         }
-        let (standing, learnt_at) = match self.home(request).people.standing(user, maps, now).await {
+        let (standing, learnt_at) = match place.people.standing(user, maps, now).await {
             Ok(known) => known,
             Err(unavailable) if unavailable.0.says_there_is_no_account() => return Ok(None),
             Err(unavailable) => return Err(unavailable.0),
         };
-        if standing.outsider(team).is_some() {
+        if place.outsider(&standing).is_some() {
             return Ok(None);
         }
         let Some(principal) = directory.principal(user, &standing) else { return Ok(None) };
@@ -192,12 +219,26 @@ fn too_few(request: &AccessRequest, people: &[Voter], empty: &[String]) -> Strin
         }
         None => "there are not enough different people who can".to_owned(),
     };
+    let asks = wanting.map(|requirement| rules_of(request, requirement)).unwrap_or_default();
     let empty = match empty {
         [] => String::new(),
         [one] => format!(" Nobody is in {one} at all."),
         several => format!(" Nobody is in {} at all.", several.join(", ")),
     };
-    format!("No one can decide this request: {who}.{empty} An operator must see to the policy or the user group.")
+    format!("No one can decide this request: {who}.{empty}{asks} An operator must see to the policy or the user group.")
+}
+
+/// Which rules ask for it, as one sentence.
+fn rules_of(request: &AccessRequest, requirement: &Requirement) -> String {
+    let rules = &request.question.terms.rules;
+    let names: BTreeSet<String> =
+        requirement.scopes.iter().filter_map(|scope| rules.get(scope)).map(|rule| format!("`{rule}`")).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(" The rule {one} asks for them."),
+        several => format!(" The rules {} ask for them.", several.join(", ")),
+    }
 }
 
 fn alarm(hook: &crate::domain::ids::HookName, says: &str) {

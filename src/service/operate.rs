@@ -11,7 +11,7 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, State, Status};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, NotIssued, Source, Status as GrantStatus};
-use crate::domain::ids::{GrantId, HookName, RequestId};
+use crate::domain::ids::{GrantId, HookName, RequestId, SlackTeamId};
 use crate::store::{Chained, Change, Commit, DeadLetter, Outcome, StoreError};
 
 /// A write that takes longer than this does not work.
@@ -26,6 +26,8 @@ pub struct RequestView {
     pub id: RequestId,
     /// `pending`, `approved`, `denied`, `expired` or `cancelled`, at this instant.
     pub status: Status,
+    /// The Slack workspace whose people decide.
+    pub workspace: SlackTeamId,
     /// The hook.
     pub hook: HookName,
     /// The client's identifier.
@@ -103,7 +105,7 @@ impl Service {
     /// When the store does not answer.
     pub async fn requests(&self, before: Option<&str>, most: u32) -> Result<Vec<RequestView>, Error> {
         let now = self.now();
-        Ok(self.0.store.requests(before, most).await?.iter().map(|request| request_view(request, now)).collect())
+        Ok(self.0.store.requests(before, most).await?.iter().map(|request| self.request_view(request, now)).collect())
     }
 
     /// One access request.
@@ -112,7 +114,7 @@ impl Service {
     /// When the store does not answer.
     pub async fn request(&self, id: &RequestId) -> Result<Option<RequestView>, Error> {
         let now = self.now();
-        Ok(self.0.store.request(id).await?.map(|request| request_view(&request, now)))
+        Ok(self.0.store.request(id).await?.map(|request| self.request_view(&request, now)))
     }
 
     /// Grants, newest first.
@@ -219,22 +221,25 @@ fn subject(asked: &crate::domain::token_request::TokenRequest) -> Value {
     json!({ "kind": asked.subject.kind, "id": asked.subject.id })
 }
 
-fn request_view(request: &AccessRequest, now: Timestamp) -> RequestView {
-    RequestView {
-        id: request.id.clone(),
-        status: request.status(now),
-        hook: request.asked.hook.clone(),
-        client: request.asked.client.id.clone(),
-        subject: subject(&request.asked),
-        scope: request.question.terms.scopes.to_string(),
-        audience: request.asked.audience.iter().cloned().collect(),
-        reason: request.asked.reason.clone(),
-        rules: request.question.terms.rules.values().cloned().collect(),
-        shown_version: request.shown_version,
-        opened_at: request.opened_at,
-        decide_by: request.decide_by,
-        approved_by: request.votes.iter().map(|vote| vote.voter.principal.to_string()).collect(),
-        outcome: request.state.clone(),
+impl Service {
+    fn request_view(&self, request: &AccessRequest, now: Timestamp) -> RequestView {
+        RequestView {
+            id: request.id.clone(),
+            status: request.status(now),
+            workspace: self.team_of(request).clone(),
+            hook: request.asked.hook.clone(),
+            client: request.asked.client.id.clone(),
+            subject: subject(&request.asked),
+            scope: request.question.terms.scopes.to_string(),
+            audience: request.asked.audience.iter().cloned().collect(),
+            reason: request.asked.reason.clone(),
+            rules: request.question.terms.rules.values().cloned().collect(),
+            shown_version: request.shown_version,
+            opened_at: request.opened_at,
+            decide_by: request.decide_by,
+            approved_by: request.votes.iter().map(|vote| vote.voter.principal.to_string()).collect(),
+            outcome: request.state.clone(),
+        }
     }
 }
 

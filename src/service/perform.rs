@@ -1,19 +1,17 @@
 //! What each delivery does. Cards are drawn from the store at the moment they are sent, so a late or repeated
 //! delivery shows the truth.
-//!
-//! Slack offers no idempotent post. Each post carries the key of its row in its metadata: where an answer never
-//! came, the message is looked for by that key and adopted; where we may not look, it is posted again, and both work.
 
-use serde_json::json;
+use std::sync::Arc;
 
 use super::deliver::random_text;
 use super::workspaces::Place;
-use super::{Error, Service};
+use super::{Error, Service, lost};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, Status};
 use crate::domain::grant::Grant;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::{SlackChannelId, SlackUserId};
+use crate::slack::reminders::Beneath;
 use crate::slack::requester::Told;
 use crate::slack::{Fault, Message, SlackError, cards, notes, plain};
 use crate::store::{Claimed, Commit, Delivery, Notice};
@@ -39,6 +37,14 @@ struct Task<'a> {
     now: Timestamp,
 }
 
+/// Why a card is posted.
+enum Wanted<'a> {
+    /// The policy says so: in a channel, for everybody who is asked, or for one person.
+    Asks(Option<&'a SlackUserId>),
+    /// Somebody opened it from a digest.
+    Opened,
+}
+
 /// Leaves with how it went, unless there is something to go on with.
 macro_rules! or_leave {
     ($outcome:expr) => {
@@ -54,18 +60,26 @@ impl Service {
         &self,
         row: &Claimed,
         request: &AccessRequest,
-        place: &Place,
+        place: &Arc<Place>,
         now: Timestamp,
     ) -> Result<Delivered, Error> {
         let grant = self.0.store.grant_of(&request.id).await?;
         let task = Task { row, request, grant: grant.as_ref(), place, now };
         match &row.delivery {
-            Delivery::PostCard { channel } => self.post_card(&task, channel).await,
+            Delivery::PostCard { channel } => self.post_card(&task, channel, Wanted::Asks(None)).await,
+            Delivery::PostDirectCard { channel, user } => {
+                self.post_card(&task, channel, Wanted::Asks(Some(user))).await
+            }
+            Delivery::OpenCard { user } => {
+                let opened = place.workspace.slack.open_direct(user).await;
+                let channel = or_leave!(opened.map_err(Delivered::Failed));
+                self.post_card(&task, channel.as_str(), Wanted::Opened).await
+            }
             Delivery::FindPeople => self.find_people(request, place, now).await,
             Delivery::RefreshCards { channel } => self.refresh_cards(&task, channel).await,
             Delivery::TellRequester => self.tell_requester(&task).await,
-            Delivery::RefreshHomes => self.refresh_homes(request, now).await,
-            Delivery::PublishHome { user } => self.publish_home(user, row.created_at, now).await,
+            Delivery::RefreshHomes => self.refresh_homes(request, place, now).await,
+            Delivery::PublishHome { user } => self.publish_home(place, user, row.created_at, now).await,
             Delivery::NoteInThread { channel, text } => self.note(&task, channel, &cards::thread_note(text)).await,
             Delivery::PassOn { from, text } => {
                 let draw = |facts: &cards::CardFacts<'_>| cards::passed_on(facts, from, text);
@@ -75,15 +89,13 @@ impl Service {
                 let channels = self.channels(request);
                 let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels);
                 let message = self.with_facts(request, task.grant, "", draw);
-                or_leave!(task.turn(to.as_str(), self.now()));
-                or_leave!(task.post_plainer(to.as_str(), &message, None).await.map_err(Delivered::Failed));
+                or_leave!(task.tell_once(to, &message, self.now()).await);
                 Ok(Delivered::Done(Box::default()))
             }
-            Delivery::Remind { channel, number } => match self.reminder(request, *number, now) {
-                Some(note) => self.note(&task, channel, &note).await,
-                None => Ok(Delivered::Unneeded),
-            },
-            Delivery::ReviewCard { .. }
+            Delivery::Remind { channel, number } => self.remind(&task, channel, *number).await,
+            Delivery::PostDigest { .. }
+            | Delivery::RefreshDigest { .. }
+            | Delivery::ReviewCard { .. }
             | Delivery::RefreshReview { .. }
             | Delivery::ReviewNote { .. }
             | Delivery::TellReviewers { .. }
@@ -98,7 +110,7 @@ impl Service {
         }
     }
 
-    async fn post_card(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
+    async fn post_card(&self, task: &Task<'_>, channel: &str, wanted: Wanted<'_>) -> Result<Delivered, Error> {
         let request = task.request;
         match request.status(task.now) {
             // It ended before anybody saw it: a card that nobody can act on is not posted afresh.
@@ -121,6 +133,14 @@ impl Service {
         }
         or_leave!(task.is_open(channel));
         or_leave!(task.may_be_told(channel).await);
+        match wanted {
+            Wanted::Opened => {}
+            Wanted::Asks(user) => {
+                if let Some(joined) = self.above_the_limit(request, channel, user, task.now).await? {
+                    return Ok(joined);
+                }
+            }
+        }
         let value = random_text();
         self.0.store.mint(&value, request, channel, None, task.now).await?;
         or_leave!(task.turn(channel, self.now()));
@@ -155,6 +175,7 @@ impl Service {
     }
 
     async fn refresh_cards(&self, task: &Task<'_>, channel: &str) -> Result<Delivered, Error> {
+        self.refresh_digests(task.request, channel, task.now).await?;
         let (mut commit, mut failure) = (Commit::default(), None);
         for message in self.cards_in(task.request, channel).await? {
             or_leave!(task.turn(message.channel.as_str(), self.now()));
@@ -190,7 +211,7 @@ impl Service {
     async fn tell_requester(&self, task: &Task<'_>) -> Result<Delivered, Error> {
         let user = or_leave!(self.requester_of(task).await.map_err(Delivered::Failed));
         let Some(user) = user else { return Ok(Delivered::Unneeded) };
-        let told = self.told(task.request, task.grant, &user, task.now);
+        let told = self.told(task.request, task.grant, (task.place, &user), task.now);
         let earlier = self.0.store.notice(&task.request.id).await?;
         if let Some(earlier) = &earlier {
             or_leave!(task.turn(earlier.message.channel.as_str(), self.now()));
@@ -212,11 +233,26 @@ impl Service {
                 Err(error) => return Ok(Delivered::Failed(error)),
             }
         }
-        or_leave!(task.turn(user.as_str(), self.now()));
         self.0.store.mint_controls(&told.controls, task.now).await?;
-        let posted = task.post_plainer(user.as_str(), &told.message, None).await;
-        let message = or_leave!(posted.map_err(Delivered::Failed));
-        let notice = Notice { request: task.request.id.clone(), message, stage: told.stage.to_owned() };
+        let (message, stage) = match or_leave!(lost::find_direct(task.row, task.place, &user).await) {
+            // What it offers and says is of that moment: it is drawn anew, like any other.
+            Some(message) => {
+                or_leave!(task.turn(message.channel.as_str(), self.now()));
+                match task.place.workspace.slack.update(&message, &task.keyed(told.message)).await {
+                    Ok(()) => {}
+                    // They have read and deleted it.
+                    Err(error) if error.fault() == Some(Fault::Message) => {}
+                    Err(error) => return Ok(Delivered::Failed(error)),
+                }
+                (message, told.stage)
+            }
+            None => {
+                or_leave!(task.turn(user.as_str(), self.now()));
+                let posted = task.post_plainer(user.as_str(), &task.keyed(told.message), None).await;
+                (or_leave!(posted.map_err(Delivered::Failed)), told.stage)
+            }
+        };
+        let notice = Notice { request: task.request.id.clone(), message, stage: stage.to_owned() };
         self.0.store.noticed(&notice, task.now).await?;
         Ok(Delivered::Done(Box::default()))
     }
@@ -225,8 +261,7 @@ impl Service {
     async fn to_requester(&self, task: &Task<'_>, message: &Message) -> Result<Delivered, Error> {
         let user = or_leave!(self.requester_of(task).await.map_err(Delivered::Failed));
         let Some(user) = user else { return Ok(Delivered::Unneeded) };
-        or_leave!(task.turn(user.as_str(), self.now()));
-        or_leave!(task.post_plainer(user.as_str(), message, None).await.map_err(Delivered::Failed));
+        or_leave!(task.tell_once(&user, message, self.now()).await);
         Ok(Delivered::Done(Box::default()))
     }
 
@@ -234,14 +269,33 @@ impl Service {
     async fn requester_of(&self, task: &Task<'_>) -> Result<Option<SlackUserId>, SlackError> {
         let asked = &task.request.asked;
         let asker = task.request.origin.asker().map(|asker| asker.slack.clone());
-        match asker.or_else(|| self.requester(asked)) {
+        match asker.or_else(|| self.requester(task.request)) {
             Some(user) => Ok(Some(user)),
-            None => self.requester_by_address(asked).await,
+            None => self.requester_by_address(task.place, asked).await,
         }
     }
 
     async fn note(&self, task: &Task<'_>, channel: &str, note: &Message) -> Result<Delivered, Error> {
         let cards = self.cards_in(task.request, channel).await?;
+        self.beneath(task, cards, note).await
+    }
+
+    /// Reminds people beneath the card, and beneath the digest where that is what they have.
+    async fn remind(&self, task: &Task<'_>, channel: &str, number: u32) -> Result<Delivered, Error> {
+        let said = |beneath| self.reminder(task.request, number, beneath, task.now);
+        let (Some(note), Some(in_digest)) = (said(Beneath::Card), said(Beneath::Digest)) else {
+            return Ok(Delivered::Unneeded);
+        };
+        match self.note(task, channel, &note).await? {
+            Delivered::Done(_) | Delivered::Unneeded => {}
+            leave @ (Delivered::Later(_) | Delivered::Failed(_)) => return Ok(leave),
+        }
+        let digests = self.digest_cards_in(task.request, channel).await?;
+        self.beneath(task, digests, &in_digest).await
+    }
+
+    /// Replies beneath each of these messages.
+    async fn beneath(&self, task: &Task<'_>, cards: Vec<MessageRef>, note: &Message) -> Result<Delivered, Error> {
         if cards.is_empty() {
             return Ok(Delivered::Unneeded);
         }
@@ -267,67 +321,41 @@ impl Service {
     /// The cards that are kept up to date with a channel: its own, and with the first channel also those that stand
     /// in none of the request's, because theirs did not take them.
     async fn cards_in(&self, request: &AccessRequest, channel: &str) -> Result<Vec<MessageRef>, Error> {
+        let mut cards = self.0.store.cards(&request.id).await?;
+        cards.retain(|card| self.is_kept_with(request, channel, card.channel.as_str()));
+        Ok(cards)
+    }
+
+    /// Whether what stands at a place is kept up to date with a channel of an access request.
+    pub(super) fn is_kept_with(&self, request: &AccessRequest, channel: &str, place: &str) -> bool {
         let own = self.channels(request);
         let is_first = own.first().is_some_and(|first| first == channel);
-        let mut cards = self.0.store.cards(&request.id).await?;
-        cards.retain(|card| {
-            let astray = !own.iter().any(|own| own == card.channel.as_str());
-            card.channel.as_str() == channel || (is_first && astray)
-        });
-        Ok(cards)
+        place == channel || (is_first && !own.iter().any(|own| own == place))
     }
 }
 
 impl Task<'_> {
-    /// What a message of this delivery is found by. Every app of the channel can read it, so it is nothing but names.
-    fn key(&self) -> String {
-        format!("{}.{}", self.request.id, self.row.id)
-    }
-
-    fn keyed(&self, mut message: Message) -> Message {
-        let key = self.key();
-        match &mut message.metadata {
-            Some(metadata) => metadata["event_payload"]["key"] = json!(key),
-            None => {
-                let payload = json!({ "request_id": self.request.id.as_str(), "key": key });
-                message.metadata = Some(json!({ "event_type": "countersign_note", "event_payload": payload }));
-            }
-        }
-        message
+    fn keyed(&self, message: Message) -> Message {
+        lost::keyed(self.row, message)
     }
 
     /// The message of an earlier attempt whose answer never came, where there is one and we may look.
     async fn find(&self, channel: &str, thread: Option<&str>) -> Result<Option<MessageRef>, Delivered> {
-        let again = self.row.unsure || (thread.is_some() && self.row.attempts > 0);
-        let Some(channel) = SlackChannelId::parse(channel).ok().filter(|_| again) else { return Ok(None) };
-        let (slack, app) = (&self.place.workspace.slack, &self.place.workspace.app_id);
-        match slack.find_posted(&channel, thread, &self.key(), app, self.row.created_at).await {
-            Ok(found) => Ok(found),
-            // Without the scope nobody can look; the worst is a second message that works as well.
-            Err(SlackError::Permanent(code)) => {
-                tracing::debug!(error = code, "a message whose answer was lost cannot be looked for");
-                Ok(None)
-            }
-            Err(error) => Err(Delivered::Failed(error)),
-        }
+        lost::find(self.row, self.place, channel, thread).await
     }
 
-    /// Whether nobody of another company reads there.
-    async fn may_be_told(&self, channel: &str) -> Result<(), Delivered> {
-        let Place { workspace, channels, .. } = self.place;
-        if workspace.allow_shared_channels {
+    /// A direct message, unless an earlier attempt has sent it and only the answer was lost.
+    async fn tell_once(&self, user: &SlackUserId, message: &Message, now: Timestamp) -> Result<(), Delivered> {
+        if lost::find_direct(self.row, self.place, user).await?.is_some() {
             return Ok(());
         }
-        let refused = |why: &str| Delivered::Failed(SlackError::Permanent(why.to_owned()));
-        let Ok(channel) = SlackChannelId::parse(channel) else { return Err(refused("channel_not_found")) };
-        match channels.look(&workspace.slack, &channel, self.now).await {
-            Ok(conversation) if conversation.has_outsiders() => Err(refused("externally_shared")),
-            Ok(_) => Ok(()),
-            Err(SlackError::Permanent(code)) if code == "missing_scope" => Err(refused("sharing_unknown")),
-            // Slack has this method; whatever has not is a stand-in without other companies.
-            Err(SlackError::Permanent(code)) if code == "unknown_method" => Ok(()),
-            Err(error) => Err(Delivered::Failed(error)),
-        }
+        self.turn(user.as_str(), now)?;
+        self.post_plainer(user.as_str(), &self.keyed(message.clone()), None).await.map_err(Delivered::Failed)?;
+        Ok(())
+    }
+
+    async fn may_be_told(&self, channel: &str) -> Result<(), Delivered> {
+        may_be_told(self.place, channel, self.now).await
     }
 
     /// Takes a turn, just before something is sent.
@@ -348,6 +376,24 @@ impl Task<'_> {
     }
 }
 
-fn is_content<T>(outcome: &Result<T, SlackError>) -> bool {
+/// Whether nobody of another company reads there.
+pub(super) async fn may_be_told(place: &Place, channel: &str, now: Timestamp) -> Result<(), Delivered> {
+    let Place { workspace, channels, .. } = place;
+    if workspace.allow_shared_channels {
+        return Ok(());
+    }
+    let refused = |why: &str| Delivered::Failed(SlackError::Permanent(why.to_owned()));
+    let Ok(channel) = SlackChannelId::parse(channel) else { return Err(refused("channel_not_found")) };
+    match channels.look(&workspace.slack, &channel, now).await {
+        Ok(conversation) if conversation.has_outsiders() => Err(refused("externally_shared")),
+        Ok(_) => Ok(()),
+        Err(SlackError::Permanent(code)) if code == "missing_scope" => Err(refused("sharing_unknown")),
+        // Slack has this method; whatever has not is a stand-in without other companies.
+        Err(SlackError::Permanent(code)) if code == "unknown_method" => Ok(()),
+        Err(error) => Err(Delivered::Failed(error)),
+    }
+}
+
+pub(super) fn is_content<T>(outcome: &Result<T, SlackError>) -> bool {
     outcome.as_ref().err().and_then(SlackError::fault) == Some(Fault::Content)
 }

@@ -1,11 +1,13 @@
 //! What each delivery about a broken glass does: its card, its thread, and everybody who is told.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::deliver::random_text;
 use super::perform::Delivered;
+use super::reviews::refreshed_review;
 use super::workspaces::Place;
-use super::{Error, Service};
+use super::{Error, Service, lost};
 use crate::domain::Timestamp;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::ids::{RequestId, SlackUserId};
@@ -21,34 +23,32 @@ impl Service {
         &self,
         row: &Claimed,
         review: &Review,
-        place: &Place,
+        place: &Arc<Place>,
         now: Timestamp,
     ) -> Result<Delivered, Error> {
-        if let Err(until) = place.pace.take(&row.lane, row.delivery.class(), now) {
+        // Homes are no messages, and keep a pace of their own.
+        let is_home = matches!(row.delivery, Delivery::RefreshHomes | Delivery::PublishHome { .. });
+        if !is_home && let Err(until) = place.pace.take(&row.lane, row.delivery.class(), now) {
             return Ok(Delivered::Later(until));
         }
         match &row.delivery {
-            Delivery::ReviewCard { channel } => self.post_review(review, place, channel, now).await,
+            Delivery::ReviewCard { channel } => self.post_review(row, review, place, channel, now).await,
             Delivery::RefreshReview { .. } => self.refresh_review(review, place, now).await,
-            Delivery::ReviewNote { .. } => self.note_review(review, place, now).await,
+            Delivery::ReviewNote { .. } => self.note_review(row, review, place, now).await,
             Delivery::TellReviewers { number } => self.reviewers(review, place, *number).await,
-            Delivery::TellReviewer { user, number } => {
-                if review.state != ReviewState::Open {
-                    return Ok(Delivered::Unneeded);
-                }
-                let channel = self.review_channel();
-                let draw = |facts: &reviews::ReviewFacts<'_>| reviews::direct(facts, &channel, *number > 0);
-                let message = self.with_review(review, "", now, draw).await?;
-                Ok(sent(place.workspace.slack.post(user, &message, None).await.map(|_| Commit::default())))
-            }
+            Delivery::TellReviewer { user, number } => self.tell_reviewer(row, review, place, user, *number, now).await,
+            Delivery::RefreshHomes => self.refresh_homes_of_review(review, place, now).await,
+            Delivery::PublishHome { user } => self.publish_home(place, user, row.created_at, now).await,
             Delivery::PostCard { .. }
+            | Delivery::PostDirectCard { .. }
+            | Delivery::OpenCard { .. }
+            | Delivery::PostDigest { .. }
+            | Delivery::RefreshDigest { .. }
             | Delivery::RefreshCards { .. }
             | Delivery::TellRequester
             | Delivery::FindPeople
             | Delivery::PassOn { .. }
             | Delivery::TellApprover { .. }
-            | Delivery::RefreshHomes
-            | Delivery::PublishHome { .. }
             | Delivery::Remind { .. }
             | Delivery::NoteInThread { .. }
             | Delivery::TellThread { .. } => Ok(Delivered::Unneeded),
@@ -57,6 +57,7 @@ impl Service {
 
     async fn post_review(
         &self,
+        row: &Claimed,
         review: &Review,
         place: &Place,
         channel: &str,
@@ -65,15 +66,52 @@ impl Service {
         if !self.0.store.review_cards(&review.id).await?.is_empty() {
             return Ok(Delivered::Unneeded);
         }
+        match lost::find(row, place, channel, None).await {
+            Ok(None) => {}
+            Ok(Some(message)) => {
+                // Nobody knows the value of its buttons: it is drawn again with one that counts there.
+                return Ok(Delivered::Done(Box::new(Commit {
+                    review_card: Some((review.id.clone(), message)),
+                    deliveries: vec![refreshed_review(&review.id, place)],
+                    ..Commit::default()
+                })));
+            }
+            Err(leave) => return Ok(leave),
+        }
         let value = random_text();
         self.0.store.mint_review(&value, &review.id, channel, None, now).await?;
-        let card = self.with_review(review, &value, now, reviews::card).await?;
+        let card = lost::keyed(row, self.with_review(review, &value, now, reviews::card).await?);
         let posted = place.workspace.slack.post(channel, &card, None).await;
         Ok(sent(posted.map(|message| Commit {
             bind_review: Some((sha256_hex(value.as_bytes()), message.clone())),
             review_card: Some((review.id.clone(), message)),
             ..Commit::default()
         })))
+    }
+
+    async fn tell_reviewer(
+        &self,
+        row: &Claimed,
+        review: &Review,
+        place: &Place,
+        user: &str,
+        number: u32,
+        now: Timestamp,
+    ) -> Result<Delivered, Error> {
+        if review.state != ReviewState::Open {
+            return Ok(Delivered::Unneeded);
+        }
+        if let Ok(user) = SlackUserId::parse(user) {
+            match lost::find_direct(row, place, &user).await {
+                Ok(None) => {}
+                Ok(Some(_)) => return Ok(Delivered::Done(Box::default())),
+                Err(leave) => return Ok(leave),
+            }
+        }
+        let channel = place.workspace.channel.to_string();
+        let draw = |facts: &reviews::ReviewFacts<'_>| reviews::direct(facts, &channel, number > 0);
+        let message = lost::keyed(row, self.with_review(review, "", now, draw).await?);
+        Ok(sent(place.workspace.slack.post(user, &message, None).await.map(|_| Commit::default())))
     }
 
     async fn refresh_review(&self, review: &Review, place: &Place, now: Timestamp) -> Result<Delivered, Error> {
@@ -92,12 +130,23 @@ impl Service {
         Ok(Delivered::Done(Box::default()))
     }
 
-    async fn note_review(&self, review: &Review, place: &Place, now: Timestamp) -> Result<Delivered, Error> {
+    async fn note_review(
+        &self,
+        row: &Claimed,
+        review: &Review,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<Delivered, Error> {
         if review.state != ReviewState::Open {
             return Ok(Delivered::Unneeded);
         }
-        let note = self.with_review(review, "", now, reviews::overdue).await?;
+        let note = lost::keyed(row, self.with_review(review, "", now, reviews::overdue).await?);
         for card in self.0.store.review_cards(&review.id).await? {
+            match lost::find(row, place, card.channel.as_str(), Some(&card.ts)).await {
+                Ok(None) => {}
+                Ok(Some(_)) => continue,
+                Err(leave) => return Ok(leave),
+            }
             if let Err(error) = place.workspace.slack.post(card.channel.as_str(), &note, Some(&card.ts)).await {
                 return Ok(Delivered::Failed(error));
             }

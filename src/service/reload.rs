@@ -1,5 +1,6 @@
 //! A new policy while the service runs: all of it, or none of it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -7,6 +8,8 @@ use serde_json::json;
 
 use super::{Error, Service};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
+use crate::domain::identity::Directory;
+use crate::domain::ids::SlackTeamId;
 use crate::domain::policy::{Policy, PolicyVersion};
 use crate::store::Commit;
 
@@ -27,10 +30,24 @@ impl Service {
         };
         self.0.policy_refused.store(false, Ordering::Relaxed);
         metrics::counter!("countersign_policy_reloads_total", "outcome" => "reloaded").increment(1);
-        tracing::info!(version = version.0, before = before.0, "the policy was read anew; secrets and hooks were not");
+        tracing::info!(
+            version = version.0,
+            before = before.0,
+            "the policy and who is who were read anew; secrets and hooks were not"
+        );
         let same = version == before;
         let summary = if same { "the policy was read anew; it is the same" } else { "another policy is in force" };
         self.policy_audit(Kind::PolicyReloaded, summary, &version, &before).await
+    }
+
+    /// Who is who from this instant on: every click and every first hand-over is judged by it. What becomes of those
+    /// who are gone is [`Service::directory_loaded`].
+    pub fn directories_become(&self, directories: BTreeMap<SlackTeamId, Directory>) {
+        for (team, directory) in directories {
+            if let Some(place) = self.place_named(Some(&team)) {
+                place.directory_is(directory);
+            }
+        }
     }
 
     /// A policy that was to be put in force cannot be used: the one before stays, and that is said loudly.
@@ -42,10 +59,10 @@ impl Service {
         self.0.policy_refused.store(true, Ordering::Relaxed);
         metrics::counter!("countersign_policy_reloads_total", "outcome" => "refused").increment(1);
         for mistake in mistakes.lines() {
-            tracing::error!(kept = current.0, "the policy was not reloaded: {mistake}");
+            tracing::error!(kept = current.0, "nothing was reloaded: {mistake}");
         }
         let file = file.unwrap_or_else(|| PolicyVersion("unreadable".to_owned()));
-        let summary = "a policy cannot be used; the one before stays in force";
+        let summary = "what was read anew cannot be used; what was in force before stays";
         self.policy_audit(Kind::PolicyRefused, summary, &file, &current).await
     }
 

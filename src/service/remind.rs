@@ -4,18 +4,25 @@ use super::Service;
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Status};
 use crate::domain::ids::SetName;
-use crate::slack::{Message, reminders};
+use crate::slack::Message;
+use crate::slack::reminders::{self, Beneath};
 
 impl Service {
     /// The reply beneath a card. Once somebody has decided there is nobody to remind.
-    pub(super) fn reminder(&self, request: &AccessRequest, number: u32, now: Timestamp) -> Option<Message> {
+    pub(super) fn reminder(
+        &self,
+        request: &AccessRequest,
+        number: u32,
+        beneath: Beneath,
+        now: Timestamp,
+    ) -> Option<Message> {
         let reminder = request.question.reminders.get(usize::try_from(number).ok()?)?;
         if request.status(now) != Status::Pending {
             return None;
         }
         let told = if reminder.to.is_empty() { self.notified(request) } else { reminder.to.clone() };
         let told = self.mentions(&told);
-        Some(self.with_facts(request, None, "", |facts| reminders::reminder(facts, reminder, &told)))
+        Some(self.with_facts(request, None, "", |facts| reminders::reminder(facts, reminder, &told, beneath)))
     }
 
     /// Whom a card tells: the sets that the rules name for it, else those who are asked.
@@ -28,6 +35,14 @@ impl Service {
         sets.sort();
         sets.dedup();
         sets
+    }
+
+    /// Those whom the rules want told of the card and who are not asked anyway, as mentions.
+    pub(super) fn told_words(&self, request: &AccessRequest) -> String {
+        let question = &request.question;
+        let is_asked = |set: &&SetName| question.requirements.iter().any(|wanted| wanted.approvers.contains(*set));
+        let told: Vec<SetName> = question.notify.to.iter().filter(|set| !is_asked(set)).cloned().collect();
+        self.mentions(&told)
     }
 
     /// Approver sets as mentions of their groups and people.

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::ahead::{LIFETIME_MAX, SHOWN_BY_US, Wish, asked_ahead, offered, out_of_bounds};
 use super::ask::Limit;
+use super::workspaces::Member;
 use super::{CONFLICTS_MAX, Error, Hook, Service, fresh_request_id};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{
-    AccessRequest, Ahead, Asker, Event, Extension, Origin, ServerAbilities, Status, speaks_for,
+    AccessRequest, Ahead, Event, Extension, Origin, ServerAbilities, Status, speaks_for,
 };
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, Status as GrantStatus, TOKEN_LIFETIME_MIN};
@@ -43,7 +44,7 @@ pub(super) enum Parting {
 
 impl Service {
     /// Asks ahead, in somebody's name.
-    pub(super) async fn ask_ahead(&self, who: &Asker, wish: &Wish) -> Result<Asked, Error> {
+    pub(super) async fn ask_ahead(&self, who: &Member, wish: &Wish) -> Result<Asked, Error> {
         let (now, policy) = (self.now(), self.policy());
         let Some(resource) = offered(&policy, wish) else {
             return Ok(Asked::Refused("That is not offered here: /access help says how to see what is.".to_owned()));
@@ -51,12 +52,12 @@ impl Service {
         if let Some(says) = out_of_bounds(wish, now) {
             return Ok(Asked::Refused(says));
         }
-        let Some(hook) = resource.hooks.first() else {
+        let Some(hook) = self.hook_of_here(&who.place, resource) else {
             let says = format!("The policy names no authorization server where {} could be collected.", resource.name);
             return Ok(Asked::Refused(says));
         };
         let mut asked = asked_ahead(who, wish, hook.clone());
-        let (question, hooks, server) = match self.judge_ahead(&policy, resource, &asked, who, now).await? {
+        let (question, hooks, server) = match self.judge_ahead(&policy, resource, &asked, who, &who.place, now).await? {
             AheadRuling::Refused(says) => return Ok(Asked::Refused(says)),
             AheadRuling::Allowed => return Ok(Asked::NoNeed),
             AheadRuling::Asked { question, hooks, server } => (question, hooks, server),
@@ -64,14 +65,14 @@ impl Service {
         if let Some(first) = hooks.first() {
             asked.hook = first.clone();
         }
-        let origin = Origin::Ahead(Box::new(Ahead { by: who.clone(), hooks, starts_at: wish.starts_at }));
-        self.open_in_slack(&policy, asked, *question, server, origin, now).await
+        let origin = Origin::Ahead(Box::new(Ahead { by: who.asker.clone(), hooks, starts_at: wish.starts_at }));
+        Box::pin(self.open_in_slack(&policy, asked, *question, server, origin, now)).await
     }
 
     /// Asks for a grant to go on for another while; the grant itself is not touched.
     pub(super) async fn extend(
         &self,
-        who: &Asker,
+        who: &Member,
         id: &GrantId,
         lifetime: Option<u64>,
         reason: Option<String>,
@@ -108,13 +109,13 @@ impl Service {
             Ruling::Allowed(_) | Ruling::Observed(_) | Ruling::BreakGlass(_) => return Ok(Asked::NoNeed),
         };
         let server = hook.dialect.abilities().into();
-        let by = who.clone();
+        let by = who.asker.clone();
         let origin = Origin::Extension(Box::new(Extension { by, of: grant.id, ends_at: grant.expires_at }));
-        self.open_in_slack(&policy, asked, question, server, origin, now).await
+        Box::pin(self.open_in_slack(&policy, asked, question, server, origin, now)).await
     }
 
     /// The requester has no more need of a grant.
-    pub(super) async fn hand_back(&self, who: &Asker, id: &GrantId) -> Result<Parting, Error> {
+    pub(super) async fn hand_back(&self, who: &Member, id: &GrantId) -> Result<Parting, Error> {
         let now = self.now();
         for _ in 0..CONFLICTS_MAX {
             let Some((grant, request)) = self.grant_of_theirs(who, id).await? else { return Ok(Parting::Unknown) };
@@ -138,9 +139,11 @@ impl Service {
     }
 
     /// The requester withdraws a request that nobody has decided.
-    pub(super) async fn withdraw(&self, who: &Asker, id: &RequestId) -> Result<Parting, Error> {
+    pub(super) async fn withdraw(&self, who: &Member, id: &RequestId) -> Result<Parting, Error> {
         match self.0.store.request(id).await? {
-            Some(request) if request.is_of(&who.principal) => self.cancel(request, actor(who)).await,
+            Some(request) if request.is_of(&who.principal) && self.is_at(&who.place, &request) => {
+                self.cancel(request, actor(who)).await
+            }
             Some(_) | None => Ok(Parting::Unknown),
         }
     }
@@ -179,7 +182,7 @@ impl Service {
     /// A grant, if it is for this person or was asked for by them.
     pub(super) async fn grant_of_theirs(
         &self,
-        who: &Asker,
+        who: &Member,
         id: &GrantId,
     ) -> Result<Option<(Grant, Option<AccessRequest>)>, Error> {
         let Some(grant) = self.0.store.grant(id).await? else { return Ok(None) };
@@ -188,7 +191,10 @@ impl Service {
             None => None,
         };
         let asked = request.as_ref().is_some_and(|request| request.is_of(&who.principal));
-        Ok((asked || speaks_for(&grant.asked, &who.principal)).then_some((grant, request)))
+        let theirs = asked || speaks_for(&grant.asked, &who.principal);
+        // The same person may have an account in each of several workspaces: each of them shows what is of there.
+        let here = self.is_of_here(&who.place, &grant, request.as_ref());
+        Ok((theirs && here).then_some((grant, request)))
     }
 
     async fn open_in_slack(
@@ -235,6 +241,7 @@ impl Service {
             return Ok(Asked::Refused(says));
         }
         let mut step = step;
+        self.belongs_to_its_hook(&mut step.next);
         step.next.deciding.asked_by = self.everybody_it_might_be(&step.next, now).await;
         let step = match self.prepared(policy, step, now).await? {
             Ok(step) => step,
@@ -260,14 +267,16 @@ impl Service {
     /// now, the one that the directory knows is refused all the same.
     async fn everybody_it_might_be(&self, request: &AccessRequest, now: Timestamp) -> BTreeSet<Principal> {
         let Some(by) = request.origin.asker() else { return BTreeSet::new() };
-        let directory = &self.0.settings.directory;
-        match self.home(request).people.standing(&by.slack, directory.email == EmailMapping::Verified, now).await {
+        let only = BTreeSet::from([by.principal.clone()]);
+        let Some(place) = self.home(request) else { return only };
+        let directory = place.directory();
+        match place.people.standing(&by.slack, directory.email == EmailMapping::Verified, now).await {
             Ok((standing, _)) => directory.possible(&by.slack, &standing),
-            Err(_) => [by.principal.clone()].into(),
+            Err(_) => only,
         }
     }
 }
 
-fn actor(who: &Asker) -> Actor {
+fn actor(who: &Member) -> Actor {
     Actor::Person(who.slack.clone(), Some(who.principal.clone()))
 }

@@ -1,18 +1,21 @@
 //! Reviews of broken glasses: answered by a click, told again when they are overdue, shown to operators.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::json;
 
-use super::click::{Carried, FormAnswer, Why};
+use super::click::{Carried, FormAnswer, Why, counted_on, pressed_by};
+use super::workspaces::{Caller, Member, Place};
 use super::{CONFLICTS_MAX, Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::MessageRef;
 use crate::domain::audit::Actor;
 use crate::domain::grant::{Grant, Source};
 use crate::domain::identity::Voter;
-use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId, SlackUserId};
+use crate::domain::ids::{GrantId, HookName, RequestId, SlackChannelId};
 use crate::domain::review::{Review, ReviewState, Verdict};
-use crate::slack::click::{Foreign, Origin, Press, Submission};
+use crate::slack::click::{Press, Submission};
 use crate::slack::reviews;
 use crate::store::{Change, Commit, Delivery, Outcome, ReviewButton};
 
@@ -57,16 +60,16 @@ struct Checked {
 }
 
 impl Service {
-    /// Where review cards go: the usual channel.
-    pub(super) fn review_channel(&self) -> String {
-        self.0.settings.channel.to_string()
-    }
-
-    /// A button of a review card was pressed: its form opens, for whoever may answer.
-    pub(super) async fn review_pressed(&self, press: &Press, now: Timestamp) -> Result<(), Error> {
+    /// A button of a review card was pressed: its form opens, for whoever may answer. Answers with the words of a
+    /// refusal.
+    pub(super) async fn review_pressed(
+        &self,
+        from: &Caller,
+        press: &Press,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
         let verdict = if press.action == reviews::JUSTIFIED { Verdict::Justified } else { Verdict::NotJustified };
-        let checked =
-            self.check_review(&press.origin, &press.value, press.message.as_ref(), press.actions, now).await?;
+        let checked = self.check_review(from, &press.value, press.message.as_ref(), press.actions, now).await?;
         let why = match checked {
             Ok(Checked { review, message, voter, .. }) => match (review.may_answer(&voter), &press.trigger_id) {
                 (Err(refusal), _) => Why::Review(refusal),
@@ -74,22 +77,28 @@ impl Service {
                 (Ok(()), Some(trigger)) => {
                     let carried = Carried { v: press.value.clone(), c: message.channel.to_string(), t: message.ts };
                     let form = reviews::form(&json!(carried).to_string(), &review, verdict);
-                    match self.0.slack.open_view(trigger, &form).await {
-                        Ok(()) => return Ok(()),
+                    match from.place.workspace.slack.open_view(trigger, &form).await {
+                        Ok(()) => return Ok(None),
                         Err(error) => {
                             tracing::warn!(error = error.code(), "a form could not be opened");
-                            Why::SlackDown
+                            Why::NoForm
                         }
                     }
                 }
             },
             Err(why) => why,
         };
-        self.refused(&press.origin, press.channel.as_ref(), None, &why, now).await
+        self.refused(from, press.channel.as_ref(), None, &why, now).await?;
+        Ok(Some(self.words(&why, None)))
     }
 
     /// The form of a review was sent.
-    pub(super) async fn review_submitted(&self, form: &Submission, now: Timestamp) -> Result<FormAnswer, Error> {
+    pub(super) async fn review_submitted(
+        &self,
+        from: &Caller,
+        form: &Submission,
+        now: Timestamp,
+    ) -> Result<FormAnswer, Error> {
         let verdict = if form.callback_id == reviews::JUSTIFIED { Verdict::Justified } else { Verdict::NotJustified };
         let carried = serde_json::from_str::<Carried>(&form.private_metadata).ok();
         let message = carried.as_ref().and_then(|carried| {
@@ -97,7 +106,7 @@ impl Service {
         });
         let value = carried.map(|carried| carried.v).unwrap_or_default();
         let note = form.value(reviews::NOTE, reviews::NOTE).trim().to_owned();
-        let why = match self.check_review(&form.origin, &value, message.as_ref(), 1, now).await? {
+        let why = match self.check_review(from, &value, message.as_ref(), 1, now).await? {
             Ok(_) if note.is_empty() => Why::Malformed("no note"),
             Ok(checked) => match self.answer_review(checked, verdict, &note, now).await? {
                 Ok(()) => return Ok(FormAnswer::Close),
@@ -105,33 +114,33 @@ impl Service {
             },
             Err(why) => why,
         };
-        self.write_down(&form.origin, None, &why, now).await?;
+        self.write_down(from, None, &why, now).await?;
         Ok(FormAnswer::Say(self.words(&why, None)))
     }
 
     /// Our app, our workspace, the button and its message, the account and the sets that were told.
     async fn check_review(
         &self,
-        origin: &Origin,
+        from: &Caller,
         value: &str,
         message: Option<&MessageRef>,
         actions: usize,
         now: Timestamp,
     ) -> Result<Result<Checked, Why>, Error> {
-        if let Some(foreign) = self.is_foreign(origin) {
-            return Ok(Err(Why::Foreign(foreign)));
-        }
-        let Some(user) = &origin.user else { return Ok(Err(Why::Foreign(Foreign::Nobody))) };
-        if actions != 1 {
-            return Ok(Err(Why::Malformed("not exactly one action")));
-        }
+        let user = match pressed_by(from, actions) {
+            Ok(user) => user,
+            Err(why) => return Ok(Err(why)),
+        };
         let Some((button, review)) = self.0.store.review_clicked(value).await? else {
             return Ok(Err(Why::UnknownButton));
         };
-        let there = message.filter(|m| m.channel.as_str() == button.channel);
-        let there = there.filter(|m| button.ts.as_ref().is_none_or(|ts| *ts == m.ts)).cloned();
-        let Some(message) = there else { return Ok(Err(Why::OtherMessage)) };
-        Ok(match self.learn(&user.id, &review.tell, now).await {
+        if !self.home_of_review(&review).is_some_and(|home| Arc::ptr_eq(home, &from.place)) {
+            return Ok(Err(Why::Elsewhere));
+        }
+        let Some(message) = counted_on(&button.channel, button.ts.as_deref(), message) else {
+            return Ok(Err(Why::OtherMessage));
+        };
+        Ok(match self.learn(&from.place, user, &review.tell, now).await {
             Ok(voter) => Ok(Checked { review, button, message, voter }),
             Err(why) => Err(why),
         })
@@ -162,12 +171,13 @@ impl Service {
             };
             let mut audit = vec![step.audit];
             audit.extend(revoked.as_ref().map(|revoked| revoked.audit.clone()));
+            let deliveries = self.review_drawn(&review);
             let commit = Commit {
                 review: Some(Change::Replace(step.next)),
                 grant: revoked.map(|revoked| Change::Replace(revoked.next)),
                 cooldowns: step.cooldowns,
                 audit,
-                deliveries: vec![self.refreshed_review(&review.id)],
+                deliveries,
                 bind_review: Some((button.hash.clone(), message.clone())),
                 ..Commit::default()
             };
@@ -181,9 +191,10 @@ impl Service {
         Err(Error::Busy)
     }
 
-    /// The card of a review is drawn anew.
-    fn refreshed_review(&self, id: &RequestId) -> (RequestId, Delivery) {
-        (id.clone(), Delivery::RefreshReview { channel: self.review_channel() })
+    /// The card of a review is drawn anew, and so are Homes.
+    fn review_drawn(&self, review: &Review) -> Vec<(RequestId, Delivery)> {
+        let Some(place) = self.home_of_review(review) else { return Vec::new() };
+        vec![refreshed_review(&review.id, place), (review.id.clone(), Delivery::RefreshHomes)]
     }
 
     /// The card of the review that a grant has, to be drawn anew because the grant changed.
@@ -192,7 +203,7 @@ impl Service {
             return Ok(Vec::new());
         }
         let review = self.0.store.review_of(&grant.id).await?;
-        Ok(review.map(|review| self.refreshed_review(&review.id)).into_iter().collect())
+        Ok(review.map(|review| self.review_drawn(&review)).unwrap_or_default())
     }
 
     /// Tells everybody of what is overdue. Answers with how many reviews that were.
@@ -200,15 +211,17 @@ impl Service {
         let due = self.0.store.due_reviews(now, DUE_MAX).await?;
         for review in &due {
             let Some(step) = review.time_passed(now) else { continue };
-            let (id, channel, number) = (review.id.clone(), self.review_channel(), step.next.reminded);
+            let (id, number) = (review.id.clone(), step.next.reminded);
+            let mut deliveries = self.review_drawn(review);
+            if let Some(place) = self.home_of_review(review) {
+                let channel = place.workspace.channel.to_string();
+                deliveries.push((id.clone(), Delivery::ReviewNote { channel }));
+                deliveries.push((id, Delivery::TellReviewers { number }));
+            }
             let commit = Commit {
                 review: Some(Change::Replace(step.next)),
                 audit: vec![step.audit],
-                deliveries: vec![
-                    self.refreshed_review(&id),
-                    (id.clone(), Delivery::ReviewNote { channel }),
-                    (id, Delivery::TellReviewers { number }),
-                ],
+                deliveries,
                 ..Commit::default()
             };
             // A conflict means that somebody has just answered.
@@ -232,18 +245,24 @@ impl Service {
     ///
     /// # Errors
     /// When the store does not answer. Where Slack cannot be asked who they are, there are none.
-    pub async fn reviews_for(&self, user: &SlackUserId, most: u32) -> Result<Vec<Review>, Error> {
+    pub(super) async fn reviews_for(&self, who: &Member, most: u32) -> Result<Vec<Review>, Error> {
         let now = self.now();
         let mut open = self.0.store.reviews(true, None, most).await?;
+        open.retain(|review| self.home_of_review(review).is_some_and(|home| Arc::ptr_eq(home, &who.place)));
         if open.is_empty() {
             return Ok(open);
         }
         let names: Vec<_> = open.iter().flat_map(|review| review.tell.iter().cloned()).collect();
-        let Ok(voter) = self.learn(user, &names, now).await else { return Ok(Vec::new()) };
+        let Ok(voter) = self.learn(&who.place, &who.slack, &names, now).await else { return Ok(Vec::new()) };
         open.retain(|review| review.may_answer(&voter).is_ok());
         open.reverse();
         Ok(open)
     }
+}
+
+/// The card of a review is drawn anew.
+pub(super) fn refreshed_review(id: &RequestId, place: &Place) -> (RequestId, Delivery) {
+    (id.clone(), Delivery::RefreshReview { channel: place.workspace.channel.to_string() })
 }
 
 fn view(review: &Review, now: Timestamp) -> ReviewView {

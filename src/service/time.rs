@@ -40,7 +40,10 @@ impl Service {
     /// When the store does not answer.
     pub async fn tidy(&self) -> Result<(), Error> {
         let before = self.now() - chrono::Duration::days(CALLS_KEPT_DAYS);
+        // About some people Slack may not have answered when the directory was loaded.
+        self.directory_loaded().await?;
         self.0.store.forget_step_ups(before).await?;
+        self.0.store.forget_cards_of_people(self.now()).await?;
         Ok(self.0.store.forget_calls(before).await?)
     }
 

@@ -2,6 +2,7 @@
 
 use super::Service;
 use super::controls::Minting;
+use super::workspaces::Place;
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Status};
 use crate::domain::grant::{Grant, Status as GrantStatus};
@@ -9,7 +10,7 @@ use crate::domain::ids::SlackUserId;
 use crate::domain::policy::Ceremony;
 use crate::slack::Message;
 use crate::slack::requester::{self, Controls, Told};
-use crate::store::{Control, Place};
+use crate::store::{Control, Place as Whereabouts};
 
 /// A direct message to the requester.
 pub(super) struct Telling {
@@ -31,10 +32,10 @@ impl Service {
         &self,
         request: &AccessRequest,
         grant: Option<&Grant>,
-        user: &SlackUserId,
+        (place, user): (&Place, &SlackUserId),
         now: Timestamp,
     ) -> Telling {
-        let mut minting = Minting::new(user, Place::Direct);
+        let mut minting = Minting::new(place.team(), user, Whereabouts::Direct);
         let mut controls = Controls::default();
         let alive = grant.filter(|grant| match grant.status(now) {
             GrantStatus::Reserved | GrantStatus::Active => true,
@@ -49,7 +50,7 @@ impl Service {
         if request.status(now) == Status::Pending {
             controls.withdraw = Some(minting.value(requester::WITHDRAW, Some(&request.id), None));
         }
-        let ends_soon = alive.is_some_and(|grant| self.ends_soon(grant, now));
+        let ends_soon = alive.is_some_and(|grant| ends_soon(place, grant, now));
         // Only what was asked in Slack has a number of ours; a client shows its own.
         let ours = request.origin.asker().is_some_and(|asker| asker.slack == *user)
             && request.question.ceremony == Ceremony::Match
@@ -66,10 +67,10 @@ impl Service {
             }
         })
     }
+}
 
-    /// Whether the time of the warning has come.
-    fn ends_soon(&self, grant: &Grant, now: Timestamp) -> bool {
-        let warned = grant.clone().warned_before_end(self.0.settings.warn_before_end);
-        grant.warn_at.is_none() && warned.warn_at.is_some_and(|at| now >= at)
-    }
+/// Whether the time of the warning has come.
+fn ends_soon(place: &Place, grant: &Grant, now: Timestamp) -> bool {
+    let warned = grant.clone().warned_before_end(place.workspace.warn_before_end);
+    grant.warn_at.is_none() && warned.warn_at.is_some_and(|at| now >= at)
 }

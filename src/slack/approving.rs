@@ -92,6 +92,7 @@ pub fn approve_form(private_metadata: &str, facts: &CardFacts<'_>, changes: Chan
         shown.push(("all", parts.scopes(&title, &request.question.terms.scopes)));
     }
     shown.extend(claimed(request).map(|block| ("why", block)));
+    let step_up = request.question.ceremony == Ceremony::StepUp;
     let mut blocks = risky(facts).into_iter().collect::<Vec<_>>();
     blocks.extend(named(shown, request.shown_version));
     if request.question.ceremony == Ceremony::Match {
@@ -104,6 +105,9 @@ pub fn approve_form(private_metadata: &str, facts: &CardFacts<'_>, changes: Chan
     }
     blocks.push(note(own, request));
     let (callback, title, submit) = match changes {
+        // What is granted is approved in the browser.
+        Changes::Not if step_up => (APPROVE_FORM, "Approve request", "Next"),
+        Changes::Offered if step_up && request.server.narrow_scope => (CHANGES_FORM, "Approve with changes", "Next"),
         Changes::Not => (APPROVE_FORM, "Approve request", "Approve"),
         Changes::Offered if request.server.narrow_scope => (CHANGES_FORM, "Approve with changes", "Approve"),
         Changes::Offered => (CHANGES_FORM, "Offer less", "Send"),
@@ -209,8 +213,9 @@ fn time(request: &AccessRequest) -> Option<Value> {
 fn instead(facts: &CardFacts<'_>) -> Option<Value> {
     let alternatives = alternatives(facts);
     let each = |(place, (scope, lower)): (usize, &(Scope, Scope))| {
-        let says = (facts.texts)(lower).map(|text| text.says).unwrap_or_default();
-        option(place, lower.as_str(), Some(&format!("instead of {scope}: {says}")))
+        let says = (facts.texts)(lower).map(|text| clean(&text.says)).filter(|says| !says.is_empty());
+        let says = says.map(|says| format!(": {says}")).unwrap_or_default();
+        option(place, lower.as_str(), Some(&format!("instead of {scope}{says}")))
     };
     let options: Vec<Value> = alternatives.iter().enumerate().map(each).collect();
     let element = json!({ "type": "checkboxes", "action_id": INSTEAD, "options": options });

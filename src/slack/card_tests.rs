@@ -218,6 +218,7 @@ fn drawn<T>(request: &AccessRequest, grant: Option<&Grant>, now: Timestamp, draw
         resource_name: None,
         requester: Some(&alice),
         approver_words: WORDS,
+        told_words: "",
         button: "opaque",
         now,
     })

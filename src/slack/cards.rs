@@ -63,6 +63,8 @@ pub struct CardFacts<'a> {
     pub requester: Option<&'a SlackUserId>,
     /// Who is asked, as mentions: `<!subteam^S0PAYLEADS> <@U0CAROL>`.
     pub approver_words: &'a str,
+    /// Who is told besides, in the same way: they may not decide for that.
+    pub told_words: &'a str,
     /// The opaque value of every button on this message.
     pub button: &'a str,
     /// When it is drawn.
@@ -81,8 +83,9 @@ pub fn card(facts: &CardFacts<'_>) -> Message {
     if stage == Stage::Pending {
         blocks.push(("scopes", parts.scopes(&format!("Asks for {count}"), scopes)));
         let please = format!(
-            "{} Please decide by {}.{}",
+            "{}{} Please decide by {}.{}",
             approvers(facts),
+            told(facts),
             date(facts.request.decide_by),
             match_words(facts.request)
         );
@@ -149,6 +152,7 @@ pub fn requester_message(facts: &CardFacts<'_>) -> Message {
     let mut blocks = vec![("lead", section(&words)), ("scopes", parts.scopes(stage.scopes_title(), scopes))];
     blocks.extend(ending::reason(facts, stage, &mut parts).map(|reason| ("why", reason)));
     blocks.extend(parts.narrowed().map(|block| ("less", block)));
+    blocks.extend(parts.notes().map(|block| ("notes", block)));
     blocks.push(("foot", context(&format!("Request {}", code(facts.request.id.as_str())))));
     let text = format!("{}: {title} (request {})", stage.headline(), code(facts.request.id.as_str()));
     message(text, named(blocks, facts.request.shown_version), facts, stage)
@@ -256,6 +260,12 @@ fn approvers(facts: &CardFacts<'_>) -> String {
     if words.is_empty() { "Nobody in Slack was named to decide.".to_owned() } else { format!("Asked: {words}.") }
 }
 
+/// Who hears of it without being asked, as one sentence.
+fn told(facts: &CardFacts<'_>) -> String {
+    let words = cut_words(&inert(facts.told_words), APPROVERS_MAX);
+    if words.is_empty() { String::new() } else { format!(" Told besides, and not asked: {words}.") }
+}
+
 /// As many whole words as fit; a mention is never cut in two.
 pub(super) fn cut_words(words: &str, most: usize) -> String {
     if words.chars().count() <= most {
@@ -273,15 +283,19 @@ pub(super) fn cut_words(words: &str, most: usize) -> String {
 
 /// Approving less, where this server can be told; offering less, where it cannot.
 fn changes(facts: &CardFacts<'_>) -> Option<serde_json::Value> {
+    let label = format!("Approve less of request {}", facts.request.id);
+    changes_words(facts).map(|text| button(CHANGES, text, facts.button, &label, Style::Default))
+}
+
+/// What stands on that button; none where nothing less can be granted or offered.
+pub fn changes_words(facts: &CardFacts<'_>) -> Option<&'static str> {
     let request = facts.request;
     let possible = approving::can_change(request, approving::alternatives(facts).len());
-    if !possible || request.question.ceremony == Ceremony::StepUp {
+    if !possible {
         return None;
     }
     let can_be_told = request.server.narrow_scope || request.server.set_lifetime;
-    let text = if can_be_told { "Approve with changes…" } else { "Offer less…" };
-    let label = format!("Approve less of request {}", request.id);
-    Some(button(CHANGES, text, facts.button, &label, Style::Default))
+    Some(if can_be_told { "Approve with changes…" } else { "Offer less…" })
 }
 
 /// The menu with what decides nothing, so that the card stays calm.

@@ -102,6 +102,8 @@ pub struct Submission {
     pub origin: Origin,
     /// The form's identifier at Slack.
     pub view_id: Option<String>,
+    /// What Slack tells this submission by.
+    pub trigger_id: Option<String>,
 }
 
 impl Submission {

@@ -20,12 +20,25 @@ const NEEDED: [(&str, &str); 5] = [
     ("groups:read", "the same of private channels"),
 ];
 /// The scopes without which something works less well.
-const USEFUL: [(&str, &str); 2] = [
+const USEFUL: [(&str, &str); 5] = [
+    ("commands", "slash command"),
+    ("im:write", "card for one person, where a rule says notify.by = \"direct\" or \"both\""),
     ("channels:history", "finding a card again whose answer was lost, instead of posting a second"),
-    ("groups:history", "the same in private channels"),
+    ("groups:history", "finding one again in a private channel"),
+    ("im:history", "finding one again in direct messages"),
 ];
 
-/// What the two configuration files expect.
+/// What the policy names, in whichever workspace it is.
+pub struct Named {
+    /// Where rules have their cards posted.
+    pub channels: BTreeSet<SlackChannelId>,
+    /// The user groups of approver sets.
+    pub groups: BTreeSet<SlackGroupId>,
+    /// The people of approver sets.
+    pub users: BTreeSet<SlackUserId>,
+}
+
+/// What the configuration expects of one workspace.
 pub struct Expected<'a> {
     /// The workspace.
     pub team_id: &'a str,
@@ -33,10 +46,6 @@ pub struct Expected<'a> {
     pub app_id: &'a str,
     /// Where cards go.
     pub channels: BTreeSet<SlackChannelId>,
-    /// The user groups of approver sets.
-    pub groups: BTreeSet<SlackGroupId>,
-    /// The people of approver sets.
-    pub users: BTreeSet<SlackUserId>,
     /// Whether people are found by address.
     pub by_address: bool,
     /// Whether people of other companies may read cards.
@@ -79,7 +88,63 @@ fn wrong(what: impl Into<String>, mend: &str) -> Finding {
     Finding::Wrong(what.into(), mend.to_owned())
 }
 
-/// Looks at everything.
+/// Looks at what the policy names. An identifier is looked up in the workspace of the request at hand, so it is right where
+/// it is right in one of them.
+pub async fn examine_policy(workspaces: &[(String, Slack, bool)], named: &Named) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for channel in &named.channels {
+        let mut looks = Vec::new();
+        for (name, slack, allow_shared_channels) in workspaces {
+            looks.push((name.as_str(), channel_of(slack, channel, *allow_shared_channels).await));
+        }
+        all.push(best(looks));
+    }
+    for group in &named.groups {
+        let mut looks = Vec::new();
+        for (name, slack, _) in workspaces {
+            looks.push((name.as_str(), group_of(slack, group).await));
+        }
+        all.push(best(looks));
+    }
+    for user in &named.users {
+        let mut looks = Vec::new();
+        for (name, slack, _) in workspaces {
+            looks.push((name.as_str(), person(slack, user).await));
+        }
+        all.push(best(looks));
+    }
+    all
+}
+
+/// Of several workspaces the first where it is right, and which that is; else what is wrong in the first.
+fn best(looks: Vec<(&str, Finding)>) -> Finding {
+    let several = looks.len() > 1;
+    let fine = looks.iter().find(|(_, finding)| !finding.is_wrong());
+    match (fine, looks.first()) {
+        (Some((name, Finding::Fine(what))), _) if several => Finding::Fine(format!("{what}, in {name}")),
+        (Some((_, fine)), _) => fine.clone(),
+        (None, Some((name, Finding::Wrong(what, mend)))) if several => {
+            wrong(format!("in no workspace, and in {name}: {what}"), mend)
+        }
+        (None, Some((_, wrong))) => wrong.clone(),
+        (None, None) => Finding::Note("there is no workspace".to_owned()),
+    }
+}
+
+async fn group_of(slack: &Slack, group: &SlackGroupId) -> Finding {
+    match slack.group_members(group).await {
+        Ok(members) if members.is_empty() => {
+            wrong(format!("the user group {group} is empty"), "Put the approvers into it: nobody can decide.")
+        }
+        Ok(members) => Finding::Fine(format!("user group {group}: {} people", members.len())),
+        Err(error) => wrong(
+            format!("the user group {group} cannot be read: {}", error.code()),
+            "Check its id (S…) in the policy, and that it is not disabled.",
+        ),
+    }
+}
+
+/// Looks at everything that is of one workspace.
 pub async fn examine(slack: &Slack, expected: &Expected<'_>) -> Vec<Finding> {
     let mut all = Vec::new();
     if !token(slack, expected, &mut all).await {
@@ -87,22 +152,7 @@ pub async fn examine(slack: &Slack, expected: &Expected<'_>) -> Vec<Finding> {
     }
     scopes(slack, expected, &mut all).await;
     for channel in &expected.channels {
-        all.push(channel_of(slack, channel, expected).await);
-    }
-    for group in &expected.groups {
-        all.push(match slack.group_members(group).await {
-            Ok(members) if members.is_empty() => {
-                wrong(format!("the user group {group} is empty"), "Put the approvers into it: nobody can decide.")
-            }
-            Ok(members) => Finding::Fine(format!("user group {group}: {} people", members.len())),
-            Err(error) => wrong(
-                format!("the user group {group} cannot be read: {}", error.code()),
-                "Check its id (S…) in the policy, and that it is not disabled.",
-            ),
-        });
-    }
-    for user in &expected.users {
-        all.push(person(slack, user).await);
+        all.push(channel_of(slack, channel, expected.allow_shared_channels).await);
     }
     if let Some(app_token) = expected.app_token {
         all.push(match slack.open_connection(app_token).await {
@@ -183,7 +233,7 @@ async fn scopes(slack: &Slack, expected: &Expected<'_>, all: &mut Vec<Finding>) 
     }
 }
 
-async fn channel_of(slack: &Slack, channel: &SlackChannelId, expected: &Expected<'_>) -> Finding {
+async fn channel_of(slack: &Slack, channel: &SlackChannelId, allow_shared_channels: bool) -> Finding {
     let conversation = match slack.conversation(channel).await {
         Ok(conversation) => conversation,
         Err(error) => {
@@ -195,7 +245,7 @@ async fn channel_of(slack: &Slack, channel: &SlackChannelId, expected: &Expected
         wrong(format!("the channel {channel} is archived"), "Name another one, or take it out of the archive.")
     } else if conversation.is_member == Some(false) {
         wrong(format!("the app is not in the channel {channel}"), "Invite it there: /invite @countersign")
-    } else if conversation.has_outsiders() && !expected.allow_shared_channels {
+    } else if conversation.has_outsiders() && !allow_shared_channels {
         wrong(
             format!("people of other companies read the channel {channel}"),
             "Use another one; or set slack.allow_shared_channels, if they may read who asks for what.",

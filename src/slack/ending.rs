@@ -202,7 +202,7 @@ pub fn confirmation(request: &AccessRequest) -> String {
 }
 
 /// As many names as fit, never a part of one; the rest is counted.
-fn listed(names: &[&str], room: usize) -> String {
+pub(super) fn listed(names: &[&str], room: usize) -> String {
     if names.is_empty() {
         return "whatever the server decides, as no scope was named,".to_owned();
     }

@@ -124,6 +124,7 @@ impl Payload {
             values,
             origin,
             view_id: view.id,
+            trigger_id: self.trigger_id,
         }
     }
 }

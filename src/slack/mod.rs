@@ -23,6 +23,7 @@ pub mod approving;
 pub mod cards;
 pub mod channels;
 pub mod click;
+pub mod digest;
 pub mod doctor;
 pub mod forms;
 pub mod notes;

@@ -31,8 +31,13 @@ pub struct ClickUser {
 }
 
 /// Why a click cannot be one of ours, before anybody is asked about the person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+///
+/// In the order in which it is looked at: a later one comes closer to being ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Error)]
 pub enum Foreign {
+    /// It says that it is of a workspace of ours, and another one's secret signed it.
+    #[error("another workspace's secret signed it")]
+    OtherSignature,
     /// It was made for another app, or does not say for which.
     #[error("it was made for another app")]
     OtherApp,
@@ -51,6 +56,7 @@ impl Foreign {
     /// A word for an audit entry and a metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::OtherSignature => "other_signature",
             Self::OtherApp => "other_app",
             Self::OtherWorkspace => "other_workspace",
             Self::Nobody => "no_user",

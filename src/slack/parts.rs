@@ -6,10 +6,8 @@ use serde_json::Value;
 
 use super::blocks::{bold, bullets, line, mono, preformatted, quote, rich, run};
 use super::cards::CardFacts;
-use chrono::{Datelike, Weekday};
-
 use super::text::{clean, clean_lines, code, counted, cut, duration, hides_something, mention, utc};
-use crate::domain::access_request::AccessRequest;
+use crate::domain::access_request::{AccessRequest, is_out_of_hours, is_weekend, speaks_for};
 use crate::domain::audit::Actor;
 use crate::domain::hashing::canonical_json;
 use crate::domain::policy::{Ceremony, Risk, Uses};
@@ -63,7 +61,8 @@ impl<'a> Parts<'a> {
     pub fn title(&mut self) -> String {
         let asked = &self.facts.request.asked;
         let name = self.facts.resource_name.or(asked.audience.first().map(String::as_str));
-        match name {
+        // A name of nothing but signs or pictures says nothing in words.
+        match name.filter(|name| clean(name).chars().any(char::is_alphanumeric)) {
             Some(name) => self.short(&clean(name), ID_MAX),
             None => format!("a token for {}", self.short(&clean(&asked.client.id), ID_MAX)),
         }
@@ -115,7 +114,12 @@ impl<'a> Parts<'a> {
         if let Some(email) = subject.email.as_deref().filter(|email| *email != subject.id) {
             who = format!("{who}, {}", self.id(email));
         }
-        self.facts.requester.map(|user| format!("{} ({who})", mention(user))).unwrap_or(who)
+        let who = self.facts.requester.map(|user| format!("{} ({who})", mention(user))).unwrap_or(who);
+        let asker = self.facts.request.origin.asker();
+        match asker.filter(|asker| !speaks_for(&self.facts.request.asked, &asker.principal)) {
+            Some(asker) => format!("{who}\nAsked for by {}", mention(&asker.slack)),
+            None => who,
+        }
     }
 
     fn client(&mut self) -> String {
@@ -236,6 +240,9 @@ impl<'a> Parts<'a> {
         }
         for unusual in unusual_for_this_client(request) {
             note(unusual);
+        }
+        if let Some(hours) = out_of_hours(request) {
+            note(hours);
         }
         if !asked.actor.is_empty() {
             note("Somebody else acts for the subject.".to_owned());
@@ -394,11 +401,19 @@ fn unusual_for_this_client(request: &AccessRequest) -> Vec<String> {
             all.push(format!("Longer than its last grant ({}): {now} instead of {then}.", utc(last.at)));
         }
     }
-    match request.opened_at.weekday() {
-        Weekday::Sat | Weekday::Sun => all.push("Asked at a weekend (UTC).".to_owned()),
-        Weekday::Mon | Weekday::Tue | Weekday::Wed | Weekday::Thu | Weekday::Fri => {}
-    }
     all
+}
+
+/// When it was asked, where that is unusual on the clock of the person; where nobody knows that clock, a weekend by UTC.
+fn out_of_hours(request: &AccessRequest) -> Option<String> {
+    let at = request.opened_at;
+    let Some(clock) = &request.deciding.clock else {
+        let weekend = request.deciding.history.known && is_weekend(&at);
+        return weekend.then(|| "Asked at a weekend (by UTC; nobody's own clock is known).".to_owned());
+    };
+    let local = clock.reads(at).filter(is_out_of_hours)?;
+    let whose = cut(&clean(clock.of.as_str()), ID_MAX).0;
+    Some(format!("Out of hours for {whose}: {} on their clock.", local.format("%A, %H:%M (UTC%:z)")))
 }
 
 /// Who did something, where nothing is formatted.

@@ -61,8 +61,8 @@ struct Known {
     standing: Learnt<Standing>,
     /// Whether it was also asked who holds the address.
     address_checked: bool,
-    /// How far the person's clock is from UTC, in seconds.
-    offset: i32,
+    /// How far the person's clock is from UTC, in seconds, where Slack says so.
+    offset: Option<i32>,
 }
 
 /// One user group. Whoever holds `asking` is asking Slack for it; others wait and share the answer.
@@ -198,8 +198,8 @@ impl People {
     }
 
     /// How far somebody's clock is from UTC, in seconds, as far as it is remembered.
-    pub fn offset_of(&self, user: &SlackUserId) -> i32 {
-        lock(&self.0.accounts).get(user).map_or(0, |known| known.offset)
+    pub fn offset_of(&self, user: &SlackUserId) -> Option<i32> {
+        lock(&self.0.accounts).get(user).and_then(|known| known.offset)
     }
 
     /// The members of a user group as they were last learnt, however long ago. For telling, never for deciding.
@@ -213,7 +213,7 @@ impl People {
     pub fn is_deactivated(&self, user: &SlackUserId, now: Timestamp) {
         let gone = Account { id: Some(user.to_string()), deleted: Some(true), ..Account::default() };
         let standing = Learnt { what: standing_of(&gone, None, false), at: now };
-        lock(&self.0.accounts).insert(user.clone(), Known { standing, address_checked: true, offset: 0 });
+        lock(&self.0.accounts).insert(user.clone(), Known { standing, address_checked: true, offset: None });
     }
 
     /// Slack says that a user group changed: it is asked for again.
@@ -235,7 +235,7 @@ impl People {
         list.members.as_ref().filter(|members| members.at >= since).map(|members| members.what.contains(user))
     }
 
-    async fn ask_about(&self, user: &SlackUserId, address_maps: bool) -> Result<(Standing, i32), SlackError> {
+    async fn ask_about(&self, user: &SlackUserId, address_maps: bool) -> Result<(Standing, Option<i32>), SlackError> {
         let account = self.0.slack.user(user).await?;
         if account.id.as_deref() != Some(user.as_str()) {
             return Err(SlackError::Temporary("the answer is about another account".to_owned()));
@@ -253,7 +253,7 @@ impl People {
         if let Some(organization) = self.0.slack.organization().filter(|ours| of == Some(&ours.id)) {
             standing.team = Some(organization.team_id.clone());
         }
-        Ok((standing, account.tz_offset.unwrap_or(0)))
+        Ok((standing, account.tz_offset))
     }
 }
 

@@ -51,7 +51,8 @@ pub fn card(facts: &CardFacts<'_>, card: &Message) -> Message {
 
 /// Any other message as nothing but its fallback text.
 pub fn message(message: &Message) -> Message {
-    let words = cut(&clean(&message.text), TEXT_MAX).0;
+    // What marks code elsewhere is only a sign here.
+    let words = cut(&clean(&message.text).replace('`', ""), TEXT_MAX).0;
     Message {
         blocks: vec![text("plain_text", &words)],
         text: escape(&cut(&words, LINE_MAX).0),

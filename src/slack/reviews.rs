@@ -1,16 +1,20 @@
 //! What Slack shows of a broken glass: the card that asks for a review, the form for it, and who is told.
 //! Pure: facts in, blocks out.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Message;
 use super::blocks::{Style, actions, bold, button, context, header, line, named, plain, quote, rich, run, section};
 use super::cards::cut_words;
+use super::home;
 use super::parts::actor_words;
 use super::text::{clean, clean_lines, code, cut, date, inert, mention};
 use crate::clock::Timestamp;
 use crate::domain::grant::{Grant, State as GrantState};
 use crate::domain::review::{Review, ReviewState, Verdict};
+use crate::domain::scope::Scope;
 
 /// The `action_id` of the button that says that it was justified.
 pub const JUSTIFIED: &str = "review_justified";
@@ -82,7 +86,8 @@ pub fn card(facts: &ReviewFacts<'_>) -> Message {
             blocks.push(("note", rich(vec![line(vec![bold("What was found")]), quote(&clean_lines(note))])));
         }
     }
-    let rules: Vec<String> = review.rules.iter().take(3).map(|rule| code(&cut(&clean(rule), 80).0)).collect();
+    let rules: BTreeSet<&String> = review.rules.iter().collect();
+    let rules: Vec<String> = rules.into_iter().take(3).map(|rule| code(&cut(&clean(rule), 80).0)).collect();
     blocks.push(("foot", context(&format!("Review {} · rule {}", code(review.id.as_str()), rules.join(", ")))));
     let client = code(&cut(&clean(&review.asked.client.id), 80).0);
     let text = format!("{head}: {} through {client} (review {})", mention(review.who()), code(review.id.as_str()));
@@ -123,6 +128,20 @@ fn lead(facts: &ReviewFacts<'_>) -> String {
         "{} broke the glass {}: {client} has access as {subject}{at} without anybody's approval. {ends}",
         mention(review.who()),
         date(review.opened_at)
+    )
+}
+
+/// The review in one row of App Home, mrkdwn of ours.
+pub fn line_words(facts: &ReviewFacts<'_>) -> String {
+    let review = facts.review;
+    let due = if review.is_overdue(facts.now) { "*Overdue* since" } else { "To be reviewed by" };
+    let scopes: Vec<&str> = review.scopes.iter().map(Scope::as_str).collect();
+    let scopes = home::scopes(scopes.into_iter());
+    format!(
+        "{due} {}: {} It granted {scopes} (review {})",
+        date(review.review_by),
+        lead(facts),
+        code(review.id.as_str())
     )
 }
 

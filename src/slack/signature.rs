@@ -44,13 +44,19 @@ impl Unsigned {
     }
 }
 
-/// Whether the holder of one of `secrets` signed these bytes within five minutes of `now`.
+/// Which of several holders of secrets signed these bytes within five minutes of `now`; at least one.
 ///
-/// Several secrets are for the time of a rotation. An empty secret signs nothing.
+/// Each holder's several secrets are for the time of a rotation. An empty secret signs nothing. Holders that share a
+/// secret cannot be told apart by it.
 ///
 /// # Errors
 /// [`Unsigned`].
-pub fn verify(secrets: &[SecretString], headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), Unsigned> {
+pub fn signers<'s, K>(
+    holders: impl IntoIterator<Item = (K, &'s [SecretString])>,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Vec<K>, Unsigned> {
     let timestamp = only(headers, "x-slack-request-timestamp")?;
     let signature = only(headers, "x-slack-signature")?;
     let sent_at = seconds(timestamp).ok_or(Unsigned::Malformed)?;
@@ -61,10 +67,20 @@ pub fn verify(secrets: &[SecretString], headers: &HeaderMap, body: &[u8], now: T
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         !secret.is_empty() && hmac::verify(&key, &signed, &tag).is_ok()
     };
-    if !secrets.iter().any(made_by) {
+    let signers: Vec<K> =
+        holders.into_iter().filter(|(_, secrets)| secrets.iter().any(made_by)).map(|(holder, _)| holder).collect();
+    if signers.is_empty() {
         return Err(Unsigned::Wrong);
     }
-    if now.timestamp().abs_diff(sent_at) > AGE_MAX { Err(Unsigned::Stale) } else { Ok(()) }
+    if now.timestamp().abs_diff(sent_at) > AGE_MAX { Err(Unsigned::Stale) } else { Ok(signers) }
+}
+
+/// Whether the holder of one of `secrets` signed these bytes within five minutes of `now`.
+///
+/// # Errors
+/// [`Unsigned`].
+pub fn verify(secrets: &[SecretString], headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), Unsigned> {
+    signers([((), secrets)], headers, body, now).map(|_| ())
 }
 
 /// The one value of a header.

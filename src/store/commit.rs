@@ -1,6 +1,8 @@
 //! The one write path of decisions.
 
 use super::cooldowns::{self, CooldownKey};
+use super::digests::{self, Joined};
+use super::interactions::Once;
 use super::outbox::{self, Delivery};
 use super::script::Script;
 use super::{HookCall, Store, StoreError, audit, reviews, rows};
@@ -43,6 +45,8 @@ pub struct Commit {
     pub call: Option<HookCall>,
     /// The clicked button, and the one message that it counts on from now on.
     pub bind: Option<(String, MessageRef)>,
+    /// The click or form that caused it, which must not have counted before.
+    pub once: Option<Once>,
     /// The outbox row that this finishes, by number and lease.
     pub finish: Option<(i64, String)>,
     /// The outbox row that is given up: number, lease, error.
@@ -51,6 +55,12 @@ pub struct Commit {
     pub card: Option<(RequestId, MessageRef)>,
     /// Cards that Slack has no more.
     pub gone: Vec<MessageRef>,
+    /// An access request that stands on a digest from now on.
+    pub joined: Option<Joined>,
+    /// A button of a digest, and the one message that it counts on from now on.
+    pub bind_digest: Option<(String, MessageRef)>,
+    /// A digest's card that Slack has: of which digest, and where.
+    pub digest_card: Option<(RequestId, MessageRef)>,
     /// The review of a broken glass.
     pub review: Option<Change<Review>>,
     /// The button of a review card, and the one message that it counts on from now on.
@@ -120,7 +130,7 @@ impl Store {
         .await
     }
 
-    /// Forgets call identifiers that are older than `before`: nobody retries for that long.
+    /// Forgets identifiers of calls, clicks and forms that are older than `before`: nobody repeats one for that long.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -129,6 +139,7 @@ impl Store {
         self.write(move |w| {
             Box::pin(async move {
                 sqlx::query("DELETE FROM hook_calls WHERE at < $1").bind(at).execute(&mut w.conn).await?;
+                sqlx::query("DELETE FROM interactions WHERE at < $1").bind(at).execute(&mut w.conn).await?;
                 Ok(())
             })
         })
@@ -207,20 +218,25 @@ fn write_states(script: &mut Script, commit: &Commit, now: Timestamp) -> Result<
 }
 
 fn write_marks(script: &mut Script, commit: &Commit, now: Timestamp) {
+    if let Some(once) = &commit.once {
+        once.write(script, now);
+    }
     if let Some((hash, message)) = &commit.bind {
-        bind_button(script, hash, message);
+        bind_button(script, OF_CARDS, hash, message);
     }
     if let Some((hash, message)) = &commit.bind_review {
-        reviews::bind(script, hash, message);
+        bind_button(script, OF_REVIEWS, hash, message);
     }
     if let Some((review, message)) = &commit.review_card {
         reviews::card(script, review, message, now);
     }
+    digests::write(script, commit, now);
     for message in &commit.gone {
-        script
-            .run("DELETE FROM cards WHERE channel = ? AND ts = ?")
-            .bind(message.channel.as_str())
-            .bind(message.ts.as_str());
+        for sql in
+            ["DELETE FROM cards WHERE channel = ? AND ts = ?", "DELETE FROM digest_cards WHERE channel = ? AND ts = ?"]
+        {
+            script.run(sql).bind(message.channel.as_str()).bind(message.ts.as_str());
+        }
     }
     if let Some((request, message)) = &commit.card {
         script
@@ -264,8 +280,8 @@ fn insert_request(script: &mut Script, request: &AccessRequest) -> Result<(), St
     script
         .run(
             "INSERT INTO access_requests (id, hook, client, subject_kind, subject, pending_key, state, shown_version,
-               opened_at, decide_by, due_at, version, body, asker, email, covers)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+               opened_at, decide_by, due_at, version, body, asker, email, covers, workspace)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
         )
         .bind(request.id.as_str())
         .bind(request.asked.hook.as_str())
@@ -282,6 +298,7 @@ fn insert_request(script: &mut Script, request: &AccessRequest) -> Result<(), St
         .bind(request.origin.asker().map(|asker| asker.principal.to_string()))
         .bind(request.asked.subject.email.as_deref().map(|email| Principal::new(email).to_string()))
         .bind(request.covers_key().map(|key| key.0))
+        .bind(request.deciding.workspace.as_ref().map(ToString::to_string))
         // The same is pending already.
         .is_first_or(conflict());
     Ok(())
@@ -365,17 +382,23 @@ fn replace_grant(script: &mut Script, grant: &Grant) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The two statements that bind a button of these: the message where there is none yet, and whether it is this one.
+macro_rules! binding_of {
+    ($buttons:literal) => {
+        (
+            concat!("UPDATE ", $buttons, " SET ts = ? WHERE value_hash = ? AND channel = ? AND ts IS NULL"),
+            concat!("SELECT 1 FROM ", $buttons, " WHERE value_hash = ? AND channel = ? AND ts = ?"),
+        )
+    };
+}
+
+/// The buttons of cards.
+const OF_CARDS: (&str, &str) = binding_of!("buttons");
+/// The buttons of review cards.
+const OF_REVIEWS: (&str, &str) = binding_of!("review_buttons");
+
 /// Slack's answer, or the first click where no answer came, binds a button to one message; then nothing moves it.
-fn bind_button(script: &mut Script, hash: &str, message: &MessageRef) {
-    script
-        .run("UPDATE buttons SET ts = ? WHERE value_hash = ? AND channel = ? AND ts IS NULL")
-        .bind(message.ts.as_str())
-        .bind(hash)
-        .bind(message.channel.as_str());
-    script
-        .run("SELECT 1 FROM buttons WHERE value_hash = ? AND channel = ? AND ts = ?")
-        .bind(hash)
-        .bind(message.channel.as_str())
-        .bind(message.ts.as_str())
-        .finds_or(conflict());
+fn bind_button(script: &mut Script, (bind, is_bound): (&'static str, &'static str), hash: &str, message: &MessageRef) {
+    script.run(bind).bind(message.ts.as_str()).bind(hash).bind(message.channel.as_str());
+    script.run(is_bound).bind(hash).bind(message.channel.as_str()).bind(message.ts.as_str()).finds_or(conflict());
 }

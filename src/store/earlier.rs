@@ -4,25 +4,34 @@ use sqlx::Row;
 
 use super::{Store, StoreError, rows};
 use crate::domain::access_request::{Earlier, History};
+use crate::domain::ids::HookName;
 use crate::domain::scope::ScopeSet;
 use crate::domain::token_request::TokenRequest;
 
 impl Store {
-    /// What this client had for this subject until now, compared with what it asks for.
+    /// What this client had for this subject until now, compared with what it asks for. Its last grant is looked for
+    /// at these hooks only: the card shows it.
     ///
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
-    pub async fn history(&self, asked: &TokenRequest, scopes: ScopeSet) -> Result<History, StoreError> {
+    pub async fn history(
+        &self,
+        asked: &TokenRequest,
+        scopes: ScopeSet,
+        hooks: &[HookName],
+    ) -> Result<History, StoreError> {
         let first = self.first_times(asked).await?;
         let new = scopes.iter().filter(|scope| first.contains(scope)).cloned().collect();
         let last = sqlx::query(
             "SELECT id, scopes, granted_at, expires_at FROM grants
              WHERE client = $1 AND subject_kind = $2 AND subject = $3 AND request_id IS NOT NULL
+               AND hook IN (SELECT value FROM json_each($4))
              ORDER BY granted_at DESC LIMIT 1",
         )
         .bind(&asked.client.id)
         .bind(asked.subject.kind.as_str())
         .bind(&asked.subject.id)
+        .bind(rows::json(&hooks)?)
         .fetch_optional(self.readers())
         .await?;
         let earlier = |row: sqlx::sqlite::SqliteRow| -> Result<Earlier, StoreError> {

@@ -50,7 +50,7 @@ macro_rules! waiting {
          open AS (SELECT lane, class, (SELECT max(held.lease_until) FROM outbox AS held WHERE held.state = 'ready'
              AND held.lane = waiting.lane AND held.lease IS NOT NULL AND held.lease_until > $1) AS held_until
            FROM waiting WHERE lane || '/' || class NOT IN (SELECT value FROM json_each($2))
-             AND '*/' || class NOT IN (SELECT value FROM json_each($2)))"
+             AND substr(lane, 1, instr(lane, '/')) || '*/' || class NOT IN (SELECT value FROM json_each($2)))"
     };
 }
 
@@ -85,7 +85,8 @@ const NEXT: &str = concat!(
 
 impl Store {
     /// Takes the most urgent due row of each lane of which none is under way, at most `most`, for `lease_seconds`.
-    /// What is `closed`, written `lane/class` or `*/class`, is left alone.
+    /// What is `closed`, written `workspace/lane/class` or `workspace/*/class`, is left
+    /// alone.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -169,11 +170,13 @@ impl Store {
 
 fn read(row: &sqlx::sqlite::SqliteRow, lease: &str) -> Result<Claimed, StoreError> {
     let id: i64 = row.try_get("id")?;
-    let request: String = row.try_get("request_id")?;
+    let (lane, request): (String, String) = (row.try_get("lane")?, row.try_get("request_id")?);
+    // Before the slash is the workspace, which the access request knows, too.
+    let lane = lane.split_once('/').map_or(lane.as_str(), |(_, lane)| lane).to_owned();
     let attempts: i64 = row.try_get("attempts")?;
     Ok(Claimed {
         id,
-        lane: row.try_get("lane")?,
+        lane,
         request_id: RequestId::parse(request).map_err(|e| StoreError::inconsistent("outbox", &id.to_string(), &e))?,
         delivery: rows::parse("outbox", &id.to_string(), row.try_get("body")?)?,
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
@@ -216,13 +219,20 @@ mod tests {
             i64::from(CLASSES[self.class] == "note" || CLASSES[self.class] == "direct")
         }
 
+        /// Two workspaces, each with two channels that are called the same.
+        fn name(&self) -> String {
+            format!("T{}/C{}", self.lane / 2, self.lane % 2)
+        }
+
         fn is_held(&self) -> bool {
             self.lease_until.is_some_and(|until| until > NOW)
         }
 
         fn is_open(&self, closed: &[String]) -> bool {
             let class = CLASSES[self.class];
-            !closed.contains(&format!("C{}/{class}", self.lane)) && !closed.contains(&format!("*/{class}"))
+            let workspace = self.lane / 2;
+            !closed.contains(&format!("{}/{class}", self.name()))
+                && !closed.contains(&format!("T{workspace}/*/{class}"))
         }
     }
 
@@ -239,7 +249,7 @@ mod tests {
     }
 
     fn closed() -> impl Strategy<Value = Vec<String>> {
-        let place = prop::sample::select(vec!["*", "C0", "C1", "C2", "C3"]);
+        let place = prop::sample::select(vec!["T0/*", "T1/*", "T0/C0", "T0/C1", "T1/C0", "T1/C1"]);
         let one = (place, 0..4usize).prop_map(|(place, class)| format!("{place}/{}", CLASSES[class]));
         prop::collection::vec(one, 0..4)
     }
@@ -305,7 +315,7 @@ mod tests {
                          VALUES ($1, $2, $3, $9, 'ready', $4, 0, $5, $6, $7, $8)",
                     )
                     .bind(n as i64 + 1)
-                    .bind(format!("C{}", row.lane))
+                    .bind(row.name())
                     .bind(format!("req_{:032x}", row.request))
                     .bind(row.not_before)
                     .bind(CLASSES[row.class])

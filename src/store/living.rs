@@ -17,7 +17,7 @@ const PENDING_MAX: i64 = 5_000;
 macro_rules! select_request {
     ($rest:literal) => {
         concat!(
-            "SELECT r.id, r.state, r.version, r.body, (SELECT json_group_array(json(v.body)) FROM votes AS v ",
+            "SELECT r.id, r.state, r.version, r.workspace, r.body, (SELECT json_group_array(json(v.body)) FROM votes AS v ",
             "WHERE v.request_id = r.id) AS votes FROM access_requests AS r ",
             $rest
         )

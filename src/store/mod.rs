@@ -7,8 +7,10 @@
 mod audit;
 mod commit;
 mod cooldowns;
+mod digests;
 mod earlier;
 mod history;
+mod interactions;
 mod issue;
 mod lanes;
 mod living;
@@ -25,6 +27,7 @@ mod sqlite;
 mod step_up;
 #[cfg(test)]
 mod tests;
+mod workspaces;
 mod writer;
 
 use std::fs::File;
@@ -39,11 +42,13 @@ use tokio::sync::watch;
 pub use audit::{Chained, Head};
 pub use commit::{Change, Commit, Outcome};
 pub use cooldowns::{CooldownKey, CoolingDown};
+pub use digests::{Digest, Joined, Room};
 pub use history::{History, Recorded, Verdict};
+pub use interactions::Once;
 pub use issue::{Issue, Issued};
 pub use lanes::{Attempt, Claimed};
 pub use observed::observations;
-pub use outbox::{Class, DeadLetter, Delivery};
+pub use outbox::{About, Class, DeadLetter, Delivery};
 pub use places::{Control, HomeOf, Notice, Place};
 pub use read::{Button, Standing};
 pub use reviews::ReviewButton;

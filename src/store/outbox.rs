@@ -23,6 +23,28 @@ pub enum Delivery {
         /// The channel.
         channel: String,
     },
+    /// Post the card of an access request to one person, because the policy tells each.
+    PostDirectCard {
+        /// The conversation with that person.
+        channel: String,
+        /// The person.
+        user: SlackUserId,
+    },
+    /// Post the card of an access request to somebody who opened it from a digest.
+    OpenCard {
+        /// Whoever opened it.
+        user: SlackUserId,
+    },
+    /// Post a digest. The row's identifier is the digest's, as with the next.
+    PostDigest {
+        /// The channel.
+        channel: String,
+    },
+    /// Edit the cards of a digest.
+    RefreshDigest {
+        /// The channel.
+        channel: String,
+    },
     /// Find everybody who gets a card of their own, and have one posted to each.
     FindPeople,
     /// Edit the cards of an access request in a channel.
@@ -145,6 +167,9 @@ impl Delivery {
     fn lane<'a>(&'a self, request: &'a RequestId) -> &'a str {
         match self {
             Self::PostCard { channel }
+            | Self::PostDirectCard { channel, .. }
+            | Self::PostDigest { channel }
+            | Self::RefreshDigest { channel }
             | Self::RefreshCards { channel }
             | Self::Remind { channel, .. }
             | Self::NoteInThread { channel, .. }
@@ -158,20 +183,23 @@ impl Delivery {
             }
             Self::TellApprover { to, .. } => to.as_str(),
             Self::RefreshHomes => "homes",
-            Self::PublishHome { user } => user.as_str(),
+            Self::PublishHome { user } | Self::OpenCard { user } => user.as_str(),
         }
     }
 
     /// What kind of call it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::PostCard { .. } | Self::ReviewCard { .. } => Class::Post,
-            Self::RefreshCards { .. } | Self::RefreshReview { .. } => Class::Edit,
+            Self::PostCard { .. } | Self::PostDirectCard { .. } | Self::PostDigest { .. } | Self::ReviewCard { .. } => {
+                Class::Post
+            }
+            Self::RefreshCards { .. } | Self::RefreshDigest { .. } | Self::RefreshReview { .. } => Class::Edit,
             Self::Remind { .. } | Self::ReviewNote { .. } | Self::NoteInThread { .. } | Self::TellThread { .. } => {
                 Class::Note
             }
             Self::TellRequester
             | Self::FindPeople
+            | Self::OpenCard { .. }
             | Self::PassOn { .. }
             | Self::TellApprover { .. }
             | Self::RefreshHomes
@@ -181,15 +209,18 @@ impl Delivery {
         }
     }
 
-    /// Whether it is about the review of a broken glass, and not about an access request.
-    pub fn is_about_a_review(&self) -> bool {
+    /// What the row's identifier names.
+    pub fn about(&self) -> About {
         match self {
             Self::ReviewCard { .. }
             | Self::RefreshReview { .. }
             | Self::ReviewNote { .. }
             | Self::TellReviewers { .. }
-            | Self::TellReviewer { .. } => true,
+            | Self::TellReviewer { .. } => About::Review,
+            Self::PostDigest { .. } | Self::RefreshDigest { .. } => About::Digest,
             Self::PostCard { .. }
+            | Self::PostDirectCard { .. }
+            | Self::OpenCard { .. }
             | Self::RefreshCards { .. }
             | Self::TellRequester
             | Self::FindPeople
@@ -199,9 +230,20 @@ impl Delivery {
             | Self::PublishHome { .. }
             | Self::Remind { .. }
             | Self::NoteInThread { .. }
-            | Self::TellThread { .. } => false,
+            | Self::TellThread { .. } => About::Request,
         }
     }
+}
+
+/// What a delivery is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// An access request.
+    Request,
+    /// The review of a broken glass.
+    Review,
+    /// A digest of access requests.
+    Digest,
 }
 
 /// A row that will not be tried again, for operators.
@@ -209,7 +251,9 @@ impl Delivery {
 pub struct DeadLetter {
     /// Its number.
     pub id: i64,
-    /// Its lane.
+    /// The workspace.
+    pub workspace: String,
+    /// Its lane there.
     pub lane: String,
     /// The access request that it is about.
     pub request_id: String,
@@ -219,6 +263,18 @@ pub struct DeadLetter {
     pub attempts: i64,
     /// What went wrong the last time.
     pub last_error: String,
+}
+
+/// A row. Its lane is one of the workspace that the access request, review or digest belongs to.
+macro_rules! into {
+    () => {
+        "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at, class, urgency)
+         SELECT coalesce((SELECT workspace FROM access_requests WHERE id = ?),
+           (SELECT workspace FROM reviews WHERE id = ?),
+           (SELECT r.workspace FROM digest_requests AS d JOIN access_requests AS r ON r.id = d.request_id
+             WHERE d.digest_id = ? LIMIT 1),
+           (SELECT value FROM facts WHERE name = 'workspace'), '') || '/' || ?, ?, ?, 'ready', ?, ?, ?, ?"
+    };
 }
 
 pub(super) fn insert(
@@ -231,16 +287,15 @@ pub(super) fn insert(
     let insert = match delivery {
         // For nobody who looks at App Home there is nothing to draw.
         Delivery::RefreshHomes => {
-            "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at, class, urgency)
-             SELECT ?, ?, ?, 'ready', ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM homes)"
+            concat!(into!(), " WHERE EXISTS (SELECT 1 FROM homes)")
         }
-        _ => {
-            "INSERT INTO outbox (lane, request_id, body, state, not_before, created_at, class, urgency)
-             VALUES (?, ?, ?, 'ready', ?, ?, ?, ?)"
-        }
+        _ => into!(),
     };
     script
         .run(insert)
+        .bind(request.as_str())
+        .bind(request.as_str())
+        .bind(request.as_str())
         .bind(delivery.lane(request))
         .bind(request.as_str())
         .bind(rows::json(delivery)?)
@@ -277,10 +332,12 @@ impl Store {
         found
             .iter()
             .map(|row| {
-                let id: i64 = row.try_get("id")?;
+                let (id, lane): (i64, String) = (row.try_get("id")?, row.try_get("lane")?);
+                let (workspace, lane) = lane.split_once('/').unwrap_or(("", &lane));
                 Ok(DeadLetter {
                     id,
-                    lane: row.try_get("lane")?,
+                    workspace: workspace.to_owned(),
+                    lane: lane.to_owned(),
                     request_id: row.try_get("request_id")?,
                     delivery: rows::parse("outbox", &id.to_string(), row.try_get("body")?)?,
                     attempts: row.try_get("attempts")?,

@@ -8,7 +8,7 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::MessageRef;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Principal;
-use crate::domain::ids::{GrantId, RequestId, SlackChannelId, SlackUserId};
+use crate::domain::ids::{GrantId, RequestId, SlackChannelId, SlackTeamId, SlackUserId};
 
 /// How long the buttons of a Home that was drawn anew still count, in milliseconds: somebody may just be pressing one.
 const OLD_BUTTONS_COUNT: i64 = 15 * 60 * 1_000;
@@ -36,7 +36,9 @@ impl Place {
 pub struct Control {
     /// Its value; only its hash is stored.
     pub value: String,
-    /// For whom it counts.
+    /// In which workspace it counts.
+    pub workspace: SlackTeamId,
+    /// For whom it counts there.
     pub user: SlackUserId,
     /// Where it stands.
     pub place: Place,
@@ -46,6 +48,13 @@ pub struct Control {
     pub request: Option<RequestId>,
     /// About which grant.
     pub grant: Option<GrantId>,
+}
+
+impl Control {
+    /// Whether it counts for this account of this workspace.
+    pub fn is_of(&self, workspace: &SlackTeamId, user: &SlackUserId) -> bool {
+        self.workspace == *workspace && self.user == *user
+    }
 }
 
 /// The last direct message to the requester of an access request.
@@ -82,24 +91,37 @@ impl Store {
             let hash = sha256_hex(one.value.as_bytes());
             let (request, grant) =
                 (one.request.as_ref().map(ToString::to_string), one.grant.as_ref().map(ToString::to_string));
-            (hash, one.user.to_string(), one.place.as_str(), one.action.clone(), request, grant)
+            (
+                hash,
+                one.user.to_string(),
+                one.place.as_str(),
+                one.action.clone(),
+                request,
+                grant,
+                one.workspace.to_string(),
+            )
         };
         let Some(first) = controls.first() else { return Ok(()) };
-        let (user, place, at) = (first.user.to_string(), first.place.as_str(), now.timestamp_millis());
+        let (workspace, user) = (first.workspace.to_string(), first.user.to_string());
+        let (place, at) = (first.place.as_str(), now.timestamp_millis());
         let all = rows::json(&controls.iter().map(row).collect::<Vec<_>>())?;
         self.write(move |w| {
             Box::pin(async move {
                 if place == Place::Home.as_str() {
-                    sqlx::query("DELETE FROM controls WHERE slack_user = $1 AND place = $2 AND minted_at < $3")
-                        .bind(user)
-                        .bind(place)
-                        .bind(at - OLD_BUTTONS_COUNT)
+                    sqlx::query(
+                        "DELETE FROM controls WHERE workspace = $4 AND slack_user = $1 AND place = $2 AND minted_at < $3",
+                    )
+                    .bind(user)
+                    .bind(place)
+                    .bind(at - OLD_BUTTONS_COUNT)
+                    .bind(workspace)
                         .execute(&mut w.conn)
                         .await?;
                 }
                 sqlx::query(
-                    "INSERT INTO controls (value_hash, slack_user, place, action, request_id, grant_id, minted_at)
-                     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, $2 FROM json_each($1)",
+                    "INSERT INTO controls (value_hash, slack_user, place, action, request_id, grant_id, workspace, minted_at)
+                     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, $2
+                     FROM json_each($1)",
                 )
                 .bind(all)
                 .bind(at)
@@ -128,6 +150,7 @@ impl Store {
         let place: String = row.try_get("place")?;
         Ok(Some(Control {
             value: value.to_owned(),
+            workspace: SlackTeamId::parse(row.try_get::<String, _>("workspace")?).map_err(|e| wrong(&e))?,
             user: SlackUserId::parse(row.try_get::<String, _>("slack_user")?).map_err(|e| wrong(&e))?,
             place: if place == "home" { Place::Home } else { Place::Direct },
             action: row.try_get("action")?,
@@ -184,22 +207,25 @@ impl Store {
     /// When the database does not answer.
     pub async fn home_opened(
         &self,
+        workspace: &SlackTeamId,
         user: &SlackUserId,
         who: Option<&Principal>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let (user, who) = (user.to_string(), who.map(|who| who.as_str().to_owned()));
+        let workspace = workspace.to_string();
         let at = now.timestamp_millis();
         self.write(move |w| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO homes (slack_user, principal, opened_at) VALUES ($1, $2, $3)
-                     ON CONFLICT (slack_user) DO UPDATE SET principal = excluded.principal, opened_at = excluded.opened_at,
+                    "INSERT INTO homes (slack_user, principal, opened_at, workspace) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (workspace, slack_user) DO UPDATE SET principal = excluded.principal, opened_at = excluded.opened_at,
                        page = 0",
                 )
                 .bind(user)
                 .bind(who)
                 .bind(at)
+                .bind(workspace)
                 .execute(&mut w.conn)
                 .await?;
                 Ok(())
@@ -212,8 +238,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer, or the row cannot be right.
-    pub async fn home(&self, user: &SlackUserId) -> Result<Option<HomeOf>, StoreError> {
-        let found = sqlx::query("SELECT * FROM homes WHERE slack_user = $1")
+    pub async fn home(&self, workspace: &SlackTeamId, user: &SlackUserId) -> Result<Option<HomeOf>, StoreError> {
+        let found = sqlx::query("SELECT * FROM homes WHERE workspace = $1 AND slack_user = $2")
+            .bind(workspace.as_str())
             .bind(user.as_str())
             .fetch_optional(self.readers())
             .await?;
@@ -227,23 +254,25 @@ impl Store {
         }))
     }
 
-    /// Those of these people who have opened App Home since `since`.
+    /// Those of these people of a workspace who have opened App Home since `since`.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn viewers(
         &self,
+        workspace: &SlackTeamId,
         users: &[SlackUserId],
         people: &[Principal],
         since: Timestamp,
     ) -> Result<Vec<SlackUserId>, StoreError> {
         let found: Vec<String> = sqlx::query_scalar(
-            "SELECT slack_user FROM homes WHERE opened_at >= $3 AND (slack_user IN (SELECT value FROM json_each($1))
+            "SELECT slack_user FROM homes WHERE workspace = $4 AND opened_at >= $3 AND (slack_user IN (SELECT value FROM json_each($1))
                OR principal IN (SELECT value FROM json_each($2)))",
         )
         .bind(rows::json(&users)?)
         .bind(rows::json(&people)?)
         .bind(since.timestamp_millis())
+        .bind(workspace.as_str())
         .fetch_all(self.readers())
         .await?;
         Ok(found.into_iter().filter_map(|id| SlackUserId::parse(id).ok()).collect())
@@ -255,23 +284,26 @@ impl Store {
     /// When the database does not answer.
     pub async fn home_drawn(
         &self,
+        workspace: &SlackTeamId,
         user: &SlackUserId,
         view_id: Option<&str>,
         page: Option<u32>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let workspace = workspace.to_string();
         let (user, view_id, page) = (user.to_string(), view_id.map(str::to_owned), page.map(i64::from));
         let at = now.timestamp_millis();
         self.write(move |w| {
             Box::pin(async move {
                 sqlx::query(
                     "UPDATE homes SET view_id = coalesce($2, view_id), page = coalesce($3, page),
-                       published_at = CASE WHEN $2 IS NULL THEN published_at ELSE $4 END WHERE slack_user = $1",
+                       published_at = CASE WHEN $2 IS NULL THEN published_at ELSE $4 END WHERE workspace = $5 AND slack_user = $1",
                 )
                 .bind(user)
                 .bind(view_id)
                 .bind(page)
                 .bind(at)
+                .bind(workspace)
                 .execute(&mut w.conn)
                 .await?;
                 Ok(())

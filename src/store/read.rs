@@ -52,7 +52,7 @@ macro_rules! standing_votes {
 macro_rules! select_request {
     ($rest:literal) => {
         concat!(
-            "SELECT r.id, r.state, r.version, r.body, ",
+            "SELECT r.id, r.state, r.version, r.workspace, r.body, ",
             standing_votes!(),
             " AS votes FROM access_requests AS r ",
             $rest
@@ -233,7 +233,7 @@ impl Store {
     /// When the database does not answer, or a row cannot be right.
     pub async fn clicked_hash(&self, hash: &str) -> Result<Option<(Button, AccessRequest)>, StoreError> {
         let found = sqlx::query(concat!(
-            "SELECT r.id, r.state, r.version, r.body, ",
+            "SELECT r.id, r.state, r.version, r.workspace, r.body, ",
             standing_votes!(),
             " AS votes, b.shown_version, b.channel, b.ts ",
             "FROM buttons AS b JOIN access_requests AS r ON r.id = b.request_id WHERE b.value_hash = $1"
@@ -338,7 +338,7 @@ impl Store {
     }
 }
 
-fn message(row: &SqliteRow) -> Result<MessageRef, StoreError> {
+pub(super) fn message(row: &SqliteRow) -> Result<MessageRef, StoreError> {
     let channel: String = row.try_get("channel")?;
     let channel =
         SlackChannelId::parse(channel.clone()).map_err(|e| StoreError::inconsistent("cards", &channel, &e))?;

@@ -28,8 +28,8 @@ pub(super) fn write(script: &mut Script, change: &Change<Review>) -> Result<(), 
         Change::New(review) => {
             script
                 .run(
-                    "INSERT INTO reviews (id, grant_id, state, opened_at, review_by, due_at, version, body)
-                     VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+                    "INSERT INTO reviews (id, grant_id, state, opened_at, review_by, due_at, version, body, workspace)
+                     VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)",
                 )
                 .bind(review.id.as_str())
                 .bind(review.grant.as_str())
@@ -38,6 +38,7 @@ pub(super) fn write(script: &mut Script, change: &Change<Review>) -> Result<(), 
                 .bind(review.review_by.timestamp_millis())
                 .bind(review.due_at().map(|at| at.timestamp_millis()))
                 .bind(rows::json(review)?)
+                .bind(review.workspace.as_ref().map(ToString::to_string))
                 .is_first_or(conflict());
         }
         Change::Replace(review) => {
@@ -54,21 +55,6 @@ pub(super) fn write(script: &mut Script, change: &Change<Review>) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// The button counts on this message from now on, and on no other.
-pub(super) fn bind(script: &mut Script, hash: &str, message: &MessageRef) {
-    script
-        .run("UPDATE review_buttons SET ts = ? WHERE value_hash = ? AND channel = ? AND ts IS NULL")
-        .bind(message.ts.as_str())
-        .bind(hash)
-        .bind(message.channel.as_str());
-    script
-        .run("SELECT 1 FROM review_buttons WHERE value_hash = ? AND channel = ? AND ts = ?")
-        .bind(hash)
-        .bind(message.channel.as_str())
-        .bind(message.ts.as_str())
-        .finds_or(conflict());
 }
 
 pub(super) fn card(script: &mut Script, review: &RequestId, message: &MessageRef, now: Timestamp) {

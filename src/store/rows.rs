@@ -10,6 +10,7 @@ use super::StoreError;
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Vote};
 use crate::domain::grant::{Grant, State as GrantState};
+use crate::domain::ids::SlackTeamId;
 use crate::domain::policy::Uses;
 use crate::domain::token_request::Fingerprint;
 
@@ -44,7 +45,11 @@ pub(super) fn request(row: &SqliteRow) -> Result<AccessRequest, StoreError> {
     request.votes = votes;
     request.votes.sort_by_key(|vote| vote.place);
     let state: String = row.try_get("state")?;
-    if request.id.as_str() != id || request_state(&request) != state {
+    let workspace: Option<String> = row.try_get("workspace")?;
+    let agree = request.id.as_str() == id
+        && request_state(&request) == state
+        && request.deciding.workspace.as_ref().map(SlackTeamId::as_str) == workspace.as_deref();
+    if !agree {
         return Err(StoreError::inconsistent("access_requests", &id, &"its columns and its body disagree"));
     }
     Ok(request)

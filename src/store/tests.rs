@@ -220,6 +220,10 @@ async fn nothing_is_issued_under_a_grant_that_ended_or_was_revoked_in_the_meanti
     let grant = grant(1, Uses::Window);
     world.commit(Commit { grant: Some(Change::New(grant.clone())), ..Commit::default() }).await.unwrap();
     assert_eq!(world.store.issue(issue(&grant, None, 3_600)).await.unwrap(), Issued::Gone);
+    let id = GrantId::parse(format!("grn_{:032x}", 2)).unwrap();
+    let waiting = Grant { id, collect_by: Some(after(start(), 900)), ..grant.clone() };
+    world.commit(Commit { grant: Some(Change::New(waiting.clone())), ..Commit::default() }).await.unwrap();
+    assert_eq!(world.store.issue(issue(&waiting, None, 900)).await.unwrap(), Issued::Gone, "nobody collected it");
     let revoked = grant.revoke(Actor::Operator("ops".to_owned()), "leaked", 600, start()).unwrap();
     let commit =
         Commit { grant: Some(Change::Replace(revoked.next)), cooldowns: revoked.cooldowns, ..Commit::default() };

@@ -145,6 +145,128 @@ test("restarting the service in mid-request loses nothing", async () => {
   await picture("restarted");
 });
 
+const form = () => page.getByTestId("form");
+const stepDone = (id) => page.locator(`[data-testid="step-${id}"][data-done="true"]`).waitFor();
+
+test("ways: Bob grants less than was asked, and the client gets what is left", async () => {
+  await page.getByTestId("path-ways").click();
+  await ask("desk-less");
+  await openChannel("C0PAYMENTS");
+  await become("U0BOB");
+  await press("pending", /^Approve with changes/, { confirm: false });
+  await form().getByLabel("invoices:read").uncheck();
+  await form().getByLabel("For how long").selectOption({ label: "15 minutes" });
+  await form().getByLabel(/^Note/).fill("Reading invoices is not needed for this.");
+  await picture("less-form");
+  await form().getByRole("button", { name: "Approve" }).click();
+  await called("granted");
+  await card("approved").last().getByText("took out").waitFor();
+  assert.equal(await newestCall().locator(".scope.has").count(), 2, "two of three scopes");
+  await stepDone("less");
+  await picture("less-granted");
+});
+
+test("ways: an export needs the data owner and a lead, and one of them is not enough", async () => {
+  await ask("alice-export");
+  await openChannel("C0APPROVALS");
+  await become("U0CAROL");
+  await press("pending", /^Approve request/, { confirm: false });
+  await card("pending").first().getByText("1 of 2 approvals").waitFor();
+  await called("waiting");
+  await picture("together-half");
+  await become("U0BOB");
+  await press("pending", /^Approve request/, { confirm: false });
+  await called("granted");
+  await stepDone("together");
+  await picture("together-granted");
+});
+
+test("ways: a wrong number bars Carol, the one that the client shows lets Bob approve", async () => {
+  await ask("alice-payout");
+  await openChannel("C0PAYMENTS");
+  await become("U0CAROL");
+  await press("pending", /^Approve…/, { confirm: false });
+  await form().getByLabel("Number that the client shows").fill("1111");
+  await picture("number-form");
+  await form().getByRole("button", { name: "Approve" }).click();
+  await form().getByText("not the number").waitFor();
+  await form().getByRole("button", { name: "Close", exact: true }).click();
+  await called("waiting");
+  await become("U0BOB");
+  await press("pending", /^Approve…/, { confirm: false });
+  const shown = await newestCall().locator(".call-facts strong").textContent();
+  await form().getByLabel("Number that the client shows").fill(shown);
+  await form().getByRole("button", { name: "Approve" }).click();
+  await called("granted");
+  await stepDone("number");
+  await picture("number-granted");
+});
+
+/** Bob presses Approve and follows the link; answers the provider's page. */
+async function signInPage() {
+  await press("pending", /^Approve request|^Approve:/, { dialog: /^Approve/ });
+  const link = form().getByRole("link", { name: /Sign in and approve/ });
+  await link.waitFor();
+  await picture("sign-in-link");
+  const [tab] = await Promise.all([page.context().waitForEvent("page"), link.click()]);
+  await tab.getByRole("heading", { name: "Sign in" }).waitFor();
+  return tab;
+}
+
+async function tabPicture(tab, name) {
+  if (pictures) await tab.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+}
+
+test("ways: Bob signs in again; as Carol, or with a password alone, nothing is approved", async () => {
+  await ask("alice-keys");
+  await openChannel("C0PAYMENTS");
+  await become("U0BOB");
+  for (const [who, how, refused] of [["Carol Chen", "a security key", "somebody else"], ["Bob Berger", "a password alone", "not strong enough"]]) {
+    const tab = await signInPage();
+    await tab.getByLabel(who).check();
+    await tab.getByLabel(how).check();
+    await tabPicture(tab, `provider-${who.split(" ")[0]}`);
+    await tab.getByRole("button", { name: "Sign in" }).click();
+    await tab.getByText(refused).waitFor();
+    await tabPicture(tab, `refused-${who.split(" ")[0]}`);
+    await tab.close();
+    await form().getByRole("button", { name: "Back" }).click();
+  }
+  await called("waiting");
+  const tab = await signInPage();
+  await tab.emulateMedia({ colorScheme: "dark" });
+  await tabPicture(tab, "provider-dark");
+  await tab.getByRole("button", { name: "Sign in" }).click();
+  await tab.getByRole("heading", { name: "Approve this token?" }).waitFor();
+  for (const said of ["bob@example.com", "keys:rotate", "vault-cli", "SEC-9"]) await tab.getByText(said).first().waitFor();
+  await tabPicture(tab, "confirmation-dark");
+  await tab.emulateMedia({ colorScheme: "light" });
+  await tab.setViewportSize({ width: 360, height: 740 });
+  await tabPicture(tab, "confirmation-small");
+  assert.equal(await card("pending").count() > 0, true, "coming back decides nothing");
+  await tab.getByRole("button", { name: "Approve" }).click();
+  await tab.getByText("The request is approved").waitFor();
+  await tab.close();
+  await called("granted");
+  await stepDone("sign-in");
+  await form().getByRole("button", { name: "Back" }).click();
+  await picture("sign-in-granted");
+});
+
+test("ways: Carol breaks the glass at once, and Bob says afterwards that it was justified", async () => {
+  await ask("carol-glass");
+  await called("granted");
+  await openChannel("C0APPROVALS");
+  await become("U0BOB");
+  await picture("glass-card");
+  await page.getByRole("button", { name: /^Justified/ }).first().click();
+  await form().getByRole("textbox").fill("The outage was real, INC-77.");
+  await form().getByRole("button", { name: "Record" }).click();
+  await page.getByText("Reviewed: justified").first().waitFor();
+  await stepDone("glass");
+  await picture("glass-reviewed");
+});
+
 test("the page is usable on a small screen, in the dark, and never fetched anything from elsewhere", async () => {
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 360, height: 740 });

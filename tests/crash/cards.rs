@@ -19,6 +19,8 @@ pub struct Card {
     pub state: String,
     /// The buttons that change something: block and action.
     pub buttons: Vec<(String, String)>,
+    /// Every text of it, one after the other.
+    pub words: String,
 }
 
 impl Card {
@@ -64,6 +66,25 @@ pub fn live_in(playground: &Playground, channel: &str) -> Vec<Card> {
     })
 }
 
+/// The replies beneath the cards of each access request: in which thread, and the key that names the delivery.
+pub fn replies_by_request(playground: &Playground) -> BTreeMap<String, Vec<(String, String)>> {
+    let mut all: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    playground.look(|workspace| {
+        for channel in workspace.channels.values().filter(|channel| channel.kind == ChannelKind::Channel) {
+            for reply in workspace.messages_in(&channel.id) {
+                let Some(thread) = &reply.thread_ts else { continue };
+                let payload = reply.metadata.as_ref().map(|metadata| metadata["event_payload"].clone());
+                let payload = payload.unwrap_or_default();
+                let text = |name: &str| payload[name].as_str().map(str::to_owned);
+                if let (Some(request), Some(key)) = (text("request_id"), text("key")) {
+                    all.entry(request).or_default().push((format!("{}/{thread}", channel.id), key));
+                }
+            }
+        }
+    });
+    all
+}
+
 /// The access requests whose requester was told by direct message.
 pub fn told(playground: &Playground, person: &str) -> Vec<String> {
     let channel = format!("D{}", &person[1..]);
@@ -83,7 +104,28 @@ fn card(channel: &str, message: &Message) -> Option<Card> {
     let state = message.metadata.as_ref()?["event_payload"]["state"].as_str()?.to_owned();
     let (request, ts) = (request_of(message)?, message.ts.clone());
     let buttons = message.blocks.as_array().into_iter().flatten().flat_map(buttons).collect();
-    Some(Card { channel: channel.to_owned(), ts, request, state, buttons })
+    let mut words = String::new();
+    texts(&message.blocks, &mut words);
+    Some(Card { channel: channel.to_owned(), ts, request, state, buttons, words })
+}
+
+/// Collects the texts of blocks, whatever they are nested in.
+fn texts(value: &Value, all: &mut String) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| texts(item, all)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "text" => {
+                        all.push_str(text);
+                        all.push('\n');
+                    }
+                    other => texts(other, all),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn buttons(block: &Value) -> Vec<(String, String)> {

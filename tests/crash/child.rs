@@ -174,6 +174,15 @@ impl Api {
         Ok(status)
     }
 
+    /// Draws everything that is open into another channel: how many cards that will be.
+    pub async fn rebuild(&self, channel: &str) -> anyhow::Result<u64> {
+        let address = format!("{}/v1/slack/rebuild", self.base);
+        let body = serde_json::json!({ "channel": channel });
+        let answer = self.http.post(address).bearer_auth(OPERATOR_KEY).json(&body).send().await?;
+        let answer: Value = answer.error_for_status()?.json().await?;
+        answer["cards"].as_u64().context("it does not say how many")
+    }
+
     /// How many deliveries wait.
     pub async fn waiting(&self) -> anyhow::Result<u64> {
         let text = self.http.get(format!("{}/metrics", self.base)).send().await?.text().await?;

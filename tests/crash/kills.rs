@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use countersign::clock::{Clock, SystemClock};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cards;
 use crate::child::{Api, Child, READY_WITHIN, client, command};
@@ -14,7 +14,7 @@ use crate::journal::{Journal, Promise, Sent, lock};
 use crate::load::{Book, Kind, Load, Op};
 use crate::oracle::{Oracle, Snapshot, has_approved, place, stage};
 use crate::say;
-use crate::world::{APPROVERS, World, channel_id};
+use crate::world::{APPROVERS, CHANNELS, World, channel_id};
 
 /// The kill comes this long after the load has started.
 const KILL_AFTER: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(400)];
@@ -33,6 +33,7 @@ struct Run {
     oracle: Oracle,
     killed: u64,
     killed_busy: u64,
+    calls_seen: u64,
     slowest_start: Duration,
 }
 
@@ -57,7 +58,17 @@ async fn run(world: &World, seed: u64, kills: u64) -> anyhow::Result<String> {
     let journal = Arc::new(Journal::new(&world.folder.path().join("journal.jsonl"))?);
     let oracle = Oracle::new(&journal, &world.playground);
     let (dice, book) = (Dice::new(seed, 1), Arc::default());
-    let mut run = Run { seed, dice, journal, book, oracle, killed: 0, killed_busy: 0, slowest_start: Duration::ZERO };
+    let mut run = Run {
+        seed,
+        dice,
+        journal,
+        book,
+        oracle,
+        killed: 0,
+        killed_busy: 0,
+        calls_seen: 0,
+        slowest_start: Duration::ZERO,
+    };
     let (mut cycle, mut promises, mut unanswered) = (0, Vec::new(), Vec::new());
     while run.killed < kills {
         let before = run.killed;
@@ -100,9 +111,34 @@ impl Run {
         self.journal.add("under way at the kills", in_flight as u64);
         self.journal.note(&json!({ "killed": self.killed, "in_flight": in_flight }));
         tokio::time::sleep(LAST_ANSWERS).await;
+        self.count_cut_calls(world).await?;
         actors.shutdown().await;
         client(Duration::from_secs(5))?.delete(format!("{}/faults", world.standin)).send().await?;
         Ok(self.journal.close(last))
+    }
+
+    /// What the service was telling Slack when it was killed: the stand-in never got to answer it.
+    async fn count_cut_calls(&mut self, world: &World) -> anyhow::Result<()> {
+        let log: Value =
+            client(Duration::from_secs(5))?.get(format!("{}/log", world.standin)).send().await?.json().await?;
+        let (mut cut, seen) = (0, self.calls_seen);
+        for call in log.as_array().into_iter().flatten() {
+            let n = call["n"].as_u64().unwrap_or(0);
+            self.calls_seen = self.calls_seen.max(n);
+            if n <= seen {
+                continue;
+            }
+            match call["answered"].as_str() {
+                Some("fault:slow") => self.journal.count("calls cut before Slack had them"),
+                Some("fault:slow_answer") => self.journal.count("calls cut that Slack had and nobody recorded"),
+                _ => continue,
+            }
+            cut += 1;
+        }
+        if cut > 0 {
+            self.journal.count("kills that met deliveries under way");
+        }
+        Ok(())
     }
 
     /// Half of the kills meet the first moments, when everything is just under way; the others meet a busy service.
@@ -137,7 +173,10 @@ impl Run {
     async fn trouble(&mut self, world: &World) -> anyhow::Result<()> {
         // Some cycles have posts that take so long that a kill is sure to find some of them under way.
         let delay_ms = if self.dice.chance(30) { 10 + self.dice.below(40) } else { 1 + self.dice.below(12) };
-        let slow = |method: &str| json!({ "method": method, "kind": "slow", "delay_ms": delay_ms });
+        // In half of them Slack has the message at once and says so late: such a kill finds what was told and not
+        // recorded. In the others it finds what was neither.
+        let kind = if self.dice.chance(50) { "slow_answer" } else { "slow" };
+        let slow = |method: &str| json!({ "method": method, "kind": kind, "delay_ms": delay_ms });
         let mut faults = Vec::new();
         if self.dice.chance(10) {
             faults.push(json!({ "method": "chat.postMessage", "kind": "http_500", "times": 2 }));
@@ -171,6 +210,7 @@ impl Run {
         self.oracle.is_kept(&promises, &snapshot);
         self.oracle.tally(&unanswered, &snapshot);
         self.oracle.few_duplicates(kills);
+        self.oracle.is_threaded(&snapshot);
         self.oracle.is_told(&snapshot);
         self.journal.note(&json!({ "whole": snapshot.touched.len() }));
         let everything: Vec<String> = snapshot.requests.keys().cloned().collect();
@@ -287,6 +327,7 @@ impl Run {
         let (mut child, load, api) = self.start(world, cycle).await?;
         self.judge(&load, &api, left, 1, true).await?;
         self.oracle.facts.read_again(&api).await?;
+        self.oracle.is_as_drawn_anew(&api, &channel_id(CHANNELS - 1)).await?;
         self.oracle.verdict("at the end")?;
         let entries = self.oracle.facts.len();
         child.terminate()?;
@@ -311,6 +352,10 @@ impl Run {
             Ok(())
         };
         least("kills that met work under way", self.killed_busy * 10, (self.killed - counted("kills of a start")) * 9)?;
+        least("kills that met deliveries", counted("kills that met deliveries under way"), kills / 4)?;
+        least("deliveries lost", counted("calls cut before Slack had them"), kills / 10)?;
+        least("deliveries done and not recorded", counted("calls cut that Slack had and nobody recorded"), kills / 10)?;
+        least("cards drawn anew", counted("cards drawn anew"), 1)?;
         least("approvals", kind("request.approved"), kills / 4)?;
         least("denials", kind("request.denied"), kills / 10)?;
         least("revocations", kind("grant.revoked"), kills / 20)?;

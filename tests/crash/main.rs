@@ -11,6 +11,7 @@ mod journal;
 mod kills;
 mod load;
 mod oracle;
+mod shown;
 mod starts;
 mod world;
 

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use countersign::playground::Playground;
 use serde_json::Value;
 
-use crate::cards::{self, Card};
+use crate::cards::Card;
 use crate::child::Api;
 use crate::facts::Facts;
 use crate::journal::{Journal, Promise, Sent};
@@ -17,28 +17,30 @@ use crate::world::APPROVERS;
 
 /// What waits must be delivered within this time.
 const DRAINED_WITHIN: Duration = Duration::from_secs(10);
-/// And what has ended by itself must have been shown within this.
-const SHOWN_WITHIN: Duration = Duration::from_secs(6);
 /// So many of the newest are looked at after each kill, touched or not.
-const PAGE: usize = 40;
+pub const PAGE: usize = 40;
 /// The largest page of the operators' API.
 const PAGE_MAX: usize = 200;
 /// How often is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Views of the operators' API by identifier.
 pub type Views = BTreeMap<String, Value>;
 
 /// What must hold, and what is known so far.
 pub struct Oracle {
-    journal: Arc<Journal>,
-    playground: Playground,
+    /// The harness's book.
+    pub journal: Arc<Journal>,
+    /// What people see.
+    pub playground: Playground,
     /// The audit.
     pub facts: Facts,
     settled: Views,
     grants: Views,
     /// How many cards there are beyond one for each access request.
     pub duplicates: usize,
+    /// How many replies there are beyond one for each delivery and thread.
+    pub replies_twice: usize,
     /// Cards that were clicked after a kill and must therefore be known to the service.
     pub clicked: BTreeSet<String>,
     /// What does not hold.
@@ -67,12 +69,14 @@ impl Oracle {
             settled: Views::new(),
             grants: Views::new(),
             duplicates: 0,
+            replies_twice: 0,
             clicked: BTreeSet::new(),
             found: Vec::new(),
         }
     }
 
-    fn finding(&mut self, what: String) {
+    /// Something does not hold.
+    pub fn finding(&mut self, what: String) {
         self.journal.note(&serde_json::json!({ "finding": what }));
         self.found.push(what);
     }
@@ -294,69 +298,6 @@ impl Oracle {
         }
     }
 
-    /// At most one duplicate card for each kill.
-    pub fn few_duplicates(&mut self, kills: usize) {
-        let all = cards::by_request(&self.playground);
-        let now: usize = all.values().map(|cards| cards.len() - 1).sum();
-        if now > self.duplicates + kills {
-            self.finding(format!("{} duplicate cards came of {kills} kill(s)", now - self.duplicates));
-        }
-        self.journal.add("duplicate cards", (now - self.duplicates) as u64);
-        self.duplicates = now;
-    }
-
-    /// Whoever asked for a token and is in Slack was told.
-    pub fn is_told(&mut self, snapshot: &Snapshot) {
-        let told = cards::told(&self.playground, "U0ALICE");
-        for id in &snapshot.fresh {
-            let alice = snapshot.requests.get(id).is_some_and(|view| view["subject"]["id"] == "alice@example.com");
-            if alice && !told.contains(id) {
-                self.finding(format!("{id}: the requester was not told"));
-            }
-        }
-    }
-
-    /// The cards of these access requests show what the store says, soon.
-    pub async fn is_shown(&mut self, api: &Api, ids: &[String]) -> anyhow::Result<()> {
-        let began = Instant::now();
-        loop {
-            let everything = ids.len() > PAGE;
-            let mut views = (listed(api, "requests", everything).await?, listed(api, "grants", everything).await?);
-            complete(api, "requests", &ids.iter().cloned().collect(), &mut views.0).await?;
-            let behind = |id: &String| views.0[id]["outcome"]["grant"].as_str().map(str::to_owned);
-            complete(api, "grants", &ids.iter().filter_map(behind).collect(), &mut views.1).await?;
-            let all = cards::by_request(&self.playground);
-            let empty = Vec::new();
-            let wrong: Vec<String> = ids
-                .iter()
-                .filter_map(|id| self.shown_wrong(views.0.get(id)?, &views.1, all.get(id).unwrap_or(&empty)))
-                .collect();
-            if wrong.is_empty() {
-                return Ok(());
-            }
-            if began.elapsed() > SHOWN_WITHIN {
-                wrong.into_iter().for_each(|what| self.finding(what));
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    fn shown_wrong(&self, view: &Value, grants: &Views, all: &[Card]) -> Option<String> {
-        let stage = stage(view, grants);
-        let id = view["id"].as_str().unwrap_or_default();
-        if all.is_empty() {
-            // What ended before anybody saw it needs no card.
-            let unseen = matches!(stage, "denied" | "expired" | "cancelled");
-            return (!unseen).then(|| format!("{id} is {stage} and has no card: an outbox row was lost"));
-        }
-        let wrong: Vec<&Card> = all.iter().filter(|card| !card.shows(stage)).collect();
-        // Of a duplicate that nobody has clicked the service cannot know; a clicked one it must know.
-        let excused = wrong.len() < all.len() && wrong.iter().all(|card| !self.clicked.contains(&place(card)));
-        (!wrong.is_empty() && !excused)
-            .then(|| format!("{id} is {stage}, {} of {} cards say otherwise: {wrong:?}", wrong.len(), all.len()))
-    }
-
     /// No two access requests of one thing were pending at the same time. For a snapshot of everything.
     pub fn no_overlap(&mut self, snapshot: &Snapshot) {
         let mut by_audience: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
@@ -408,7 +349,7 @@ pub fn has_approved(view: &Value, person: &str) -> bool {
 }
 
 /// The newest page of a list, or all of it.
-async fn listed(api: &Api, what: &str, everything: bool) -> anyhow::Result<Views> {
+pub async fn listed(api: &Api, what: &str, everything: bool) -> anyhow::Result<Views> {
     let (mut all, mut before) = (Views::new(), String::new());
     loop {
         let most = if everything { PAGE_MAX } else { PAGE };
@@ -429,7 +370,7 @@ async fn listed(api: &Api, what: &str, everything: bool) -> anyhow::Result<Views
 ///
 /// # Errors
 /// When something that was acknowledged, or that the audit names, is not there.
-async fn complete(api: &Api, what: &str, ids: &BTreeSet<String>, views: &mut Views) -> anyhow::Result<()> {
+pub async fn complete(api: &Api, what: &str, ids: &BTreeSet<String>, views: &mut Views) -> anyhow::Result<()> {
     for id in ids {
         if !views.contains_key(id) {
             let view = api

@@ -72,9 +72,16 @@ fn is_hidden(c: char) -> bool {
 
 /// Whether somebody who sees neither colours nor emoji can read something here.
 fn has_words(text: &str) -> bool {
-    let outside: String = text.split(':').step_by(2).collect();
-    let emoji_only = text.matches(':').count() >= 2 && !outside.chars().any(char::is_alphanumeric);
-    !emoji_only && text.chars().any(char::is_alphanumeric)
+    let mut pieces = text.split(':').peekable();
+    let mut read = pieces.next().is_some_and(|before| before.chars().any(char::is_alphanumeric));
+    while let Some(piece) = pieces.next() {
+        // `:name:` is a picture; any other colon is a colon.
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_+-'".contains(c);
+        let is_emoji = pieces.peek().is_some() && !piece.is_empty() && piece.chars().all(is_name);
+        let words = if is_emoji { pieces.next().unwrap_or_default() } else { piece };
+        read = read || words.chars().any(char::is_alphanumeric);
+    }
+    read
 }
 
 /// Whether `<token>` in mrkdwn is one that we write: a mention of an account, a user group or a channel, or a date whose

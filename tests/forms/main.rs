@@ -17,6 +17,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use countersign::domain::policy::Ceremony;
+use countersign::domain::token_request::TokenRequest;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -93,6 +95,47 @@ fn everything_in_every_state_keeps_our_rules_and_is_left_for_the_oracles_of_othe
     lines("cases.ndjson", &cases);
     println!("{} different messages and views of {} surfaces", cases.len(), SURFACES.len());
     assert!(bad.is_empty(), "{} are wrong, such as {:#}", bad.len(), json!(bad.iter().take(5).collect::<Vec<_>>()));
+}
+
+/// Everything once as most people would see it, and a few corners, for `tests/browser/surfaces.mjs`, which draws them as
+/// the page of the demo does.
+#[test]
+fn everything_is_left_once_for_the_pictures() {
+    let (mut all, mut drawn) = (Vec::new(), HashSet::new());
+    let (plain, ordinary) = (ugly::plain(), Frame::ordinary());
+    // The card and the requester's message in every state; of anything else one is enough.
+    let mut others = HashSet::new();
+    let every = ["card", "message to the requester, with what can be done", "card of a broken glass"];
+    for scene in every_state(&plain, &ordinary) {
+        for (surface, value) in shown(&scene) {
+            if every.contains(&surface) || others.insert(surface) {
+                drawn.insert(surface);
+                all.push(json!({ "name": format!("{surface}, {}", scene.state), "value": value }));
+            }
+        }
+    }
+    let mut leave = |kind: &str, asked: &TokenRequest, frame: &Frame, is_wanted: &dyn Fn(&str, &str) -> bool| {
+        for scene in every_state(asked, frame) {
+            for (surface, value) in shown(&scene).filter(|(surface, _)| is_wanted(surface, scene.state)) {
+                all.push(json!({ "name": format!("{surface}, {}{kind}", scene.state), "value": value }));
+            }
+        }
+    };
+    let two = Frame { counts: vec![1, 1], ceremony: Ceremony::Match, ..ordinary };
+    leave(", two groups and a number", &plain, &two, &|surface, _| {
+        ["card", "form for approving less"].contains(&surface)
+    });
+    let corner = |name: &str| ugly::corners().into_iter().find(|(corner, _)| *corner == name).expect("a corner").1;
+    for name in ["hostile, 50 scopes", "many scripts, 10 scopes", "nothing is given", "a reason of 3,000 characters"] {
+        let wanted = |surface: &str, state: &str| {
+            state == "pending"
+                && ["card", "form for approving less", "App Home, 1 row", "everything in full"].contains(&surface)
+        };
+        leave(&format!(", {name}"), &corner(name), &Frame::elaborate(), &wanted);
+    }
+    lines("gallery.ndjson", &all);
+    let undrawn: Vec<&str> = SURFACES.iter().map(|one| one.name).filter(|name| !drawn.contains(name)).collect();
+    assert!(undrawn.is_empty(), "there is no picture of {undrawn:?}");
 }
 
 #[test]

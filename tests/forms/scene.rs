@@ -113,6 +113,7 @@ impl Scene {
             resource_name: self.frame.resource.as_deref(),
             requester: self.frame.knows_requester.then_some(&alice),
             approver_words: &approver_words,
+            told_words: &approver_words,
             button: "b_0123456789abcdef0123456789abcdef",
             now: self.now,
         })

@@ -3,12 +3,15 @@
 
 use countersign::domain::audit::Kind;
 use countersign::domain::identity::{Principal, Voter};
-use countersign::domain::ids::{GrantId, SetName, SlackUserId};
+use countersign::domain::ids::{GrantId, RequestId, SetName, SlackUserId};
 use countersign::domain::policy::Reminder;
 use countersign::domain::review::{Review, ReviewState, Verdict};
+use countersign::slack::cards::CardFacts;
+use countersign::slack::digest::DigestFacts;
+use countersign::slack::reminders::Beneath;
 use countersign::slack::reviews::ReviewFacts;
 use countersign::slack::{
-    Message, access_form, approving, cards, forms, home, notes, plain, reminders, requester, reviews, talking,
+    Message, access_form, approving, cards, digest, forms, home, notes, plain, reminders, requester, reviews, talking,
 };
 use serde_json::{Value, json};
 
@@ -51,8 +54,13 @@ pub const SURFACES: &[Surface] = &[
     surface("thread: withdrawn", |s| noted(s, Kind::RequestCancelled)),
     surface("thread: revoked", |s| noted(s, Kind::GrantRevoked)),
     surface("thread: ended", |s| noted(s, Kind::GrantEnded)),
-    surface("thread: a reminder", |s| reminded(s, Vec::new())),
-    surface("thread: an escalation", |s| reminded(s, vec![SetName::parse("on-call").expect("a name")])),
+    surface("thread: a reminder", |s| reminded(s, Vec::new(), Beneath::Card)),
+    surface("thread: an escalation", |s| reminded(s, vec![SetName::parse("on-call").expect("a name")], Beneath::Card)),
+    surface("thread of a digest: a reminder", |s| reminded(s, Vec::new(), Beneath::Digest)),
+    surface("digest, 1 request", |s| posted(&digested(s, 1, digest::card))),
+    surface("digest, full", |s| posted(&digested(s, digest::REQUESTS_MAX, digest::card))),
+    surface("digest, edited", |s| edited(&digested(s, 3, digest::card))),
+    surface("plain digest", |s| posted(&digested(s, digest::REQUESTS_MAX, digest::plain_card))),
     surface("card of a broken glass", |s| posted(&reviewed(s, ReviewState::Open, reviews::card))),
     surface("card of a broken glass, reviewed", |s| posted(&reviewed(s, answered(s), reviews::card))),
     surface("form of a review", |s| {
@@ -127,9 +135,23 @@ fn noted(s: &Scene, what: Kind) -> Option<Value> {
 }
 
 /// The reply in a thread when nobody has decided.
-fn reminded(s: &Scene, to: Vec<SetName>) -> Option<Value> {
+fn reminded(s: &Scene, to: Vec<SetName>, beneath: Beneath) -> Option<Value> {
     let reminder = Reminder { after: 600, to };
-    in_thread(&s.draw(|facts| reminders::reminder(facts, &reminder, facts.approver_words)))
+    in_thread(&s.draw(|facts| reminders::reminder(facts, &reminder, facts.approver_words, beneath)))
+}
+
+/// A digest on which this scene's request stands so many times.
+fn digested(s: &Scene, count: usize, draw: impl FnOnce(&DigestFacts<'_>) -> Message) -> Message {
+    s.draw(|facts| {
+        let row = |n: usize| {
+            let mut request = facts.request.clone();
+            request.id = RequestId::parse(format!("req_{n:032x}")).expect("an id");
+            digest::Row::of(&CardFacts { request: &request, ..*facts })
+        };
+        let rows: Vec<digest::Row> = (0..count).map(row).collect();
+        let (id, asked, button) = (&facts.request.id, facts.approver_words, facts.button);
+        draw(&DigestFacts { id, rows: &rows, asked, most: s.frame.knows_requester.then_some(30), button })
+    })
 }
 
 fn answered(s: &Scene) -> ReviewState {
@@ -151,6 +173,7 @@ fn reviewed(s: &Scene, state: ReviewState, draw: impl FnOnce(&ReviewFacts<'_>) -
         };
         let review = Review {
             id: request.id.clone(),
+            workspace: None,
             grant: GrantId::parse(request.id.as_str().replace("req_", "grn_")).expect("an id"),
             asked: request.asked.clone(),
             scopes: request.question.terms.scopes.clone(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::asking::alice;
 use crate::support::slack::Card;
 use crate::support::world::{DESK, LEDGER};
-use crate::support::{TestApp, minutes, seconds};
+use crate::support::{Stage, TestApp, minutes, seconds};
 
 /// One refusal: who clicks what and how it is forged, the word in the audit, the words for the person.
 struct Row {
@@ -349,6 +349,21 @@ async fn a_form_for_a_denial_counts_only_for_who_opened_it_where_it_was_opened()
             json!({ "override": { "user": { "id": "U0EVE", "team_id": "T0PARTNER" } } }),
             "other_workspace_user",
         ),
+        (
+            "a partner through a shared channel: theirs in everything but the installation",
+            json!({ "override": {
+                "team": { "id": "T0PARTNER" }, "user": { "id": "U0EVE", "team_id": "T0PARTNER" },
+                "view": { "team_id": "T0PARTNER", "app_installed_team_id": "T0ACME" },
+            } }),
+            "other_workspace",
+        ),
+        (
+            "a partner with an organization of their own",
+            json!({ "override": {
+                "team": null, "enterprise": { "id": "E0PARTNER" }, "user": { "id": "U0EVE", "team_id": "T0PARTNER" },
+            } }),
+            "other_workspace_user",
+        ),
         ("nobody", json!({ "remove": ["/user"] }), "no_user"),
         ("another app", view(json!({ "app_id": "A0OTHER" })), "other_app"),
         ("another installation", view(json!({ "app_installed_team_id": "T0OTHER" })), "other_workspace"),
@@ -410,13 +425,23 @@ async fn a_person_who_keeps_clicking_does_not_fill_the_audit() {
     assert_eq!(app.happened().await.iter().filter(|kind| *kind == "click.refused").count(), 21);
 }
 
-/// An organization with a workspace for sales; the app is installed in all of it.
-async fn organization() -> TestApp {
-    let app = TestApp::stage()
-        .change_config("team_id = \"T0ACME\"", "team_id = \"T0ACME\"\nenterprise_id = \"E0ACME\"")
-        .change_config("\"U0BOB\" =", "\"U0SALLY\" = \"sally@example.com\"\n\"U0BOB\" =")
-        .start()
-        .await;
+/// The configuration of an app in an organization, or in one workspace of it.
+fn in_an_organization(install: Install) -> Stage {
+    let stage = TestApp::stage().change_config(
+        "\"U0BOB\" =",
+        "\"U0SALLY\" = \"sally@example.com\"\n\"W0SIMON\" = \"simon@example.com\"\n\"W0ALICE\" = \"alice@example.com\"\n\
+         \"U0GUEST\" = \"guest@example.com\"\n\"U0BOB\" =",
+    );
+    match install {
+        Install::Workspace => stage,
+        Install::OrganizationWide => {
+            stage.change_config("team_id = \"T0ACME\"", "team_id = \"T0ACME\"\nenterprise_id = \"E0ACME\"")
+        }
+    }
+}
+
+/// An organization with a workspace for sales. All but Simon are in the approvers' group.
+fn arrange(app: &TestApp, install: Install) {
     app.playground.arrange(|workspace| {
         let sales = Team { id: "T0SALES".to_owned(), domain: "sales".to_owned(), name: "Sales".to_owned() };
         workspace.organization = Some(Organization {
@@ -424,17 +449,33 @@ async fn organization() -> TestApp {
             domain: "acme".to_owned(),
             name: "Acme".to_owned(),
             teams: vec![sales],
-            install: Install::OrganizationWide,
+            install,
         });
-        let sally = Person::member("T0SALES", "U0SALLY", "Sally Sales", "example.com");
-        if let Some(leads) = workspace.groups.get_mut("S0LEADS") {
-            leads.users.push(sally.id.clone());
+        let of_sales = |id: &str, name: &str| Person::member("T0SALES", id, name, "example.com");
+        let all = [
+            of_sales("U0SALLY", "Sally Sales"),
+            of_sales("W0SIMON", "Simon Sales"),
+            of_sales("W0ALICE", "Alice At Sales"),
+            Person { is_ultra_restricted: true, ..of_sales("U0GUEST", "Gus Guest") },
+        ];
+        for person in all {
+            if let Some(leads) = workspace.groups.get_mut("S0LEADS")
+                && person.id != "W0SIMON"
+            {
+                leads.users.push(person.id.clone());
+            }
+            for channel in workspace.channels.values_mut() {
+                channel.members.push(person.id.clone());
+            }
+            workspace.people.insert(person.id.clone(), person);
         }
-        for channel in workspace.channels.values_mut() {
-            channel.members.push(sally.id.clone());
-        }
-        workspace.people.insert(sally.id.clone(), sally);
     });
+}
+
+/// The app is installed in all of it.
+async fn organization() -> TestApp {
+    let app = in_an_organization(Install::OrganizationWide).start().await;
+    arrange(&app, Install::OrganizationWide);
     app
 }
 
@@ -443,6 +484,7 @@ async fn in_an_organization_members_of_every_workspace_decide_and_nobody_of_anot
     let app = organization().await;
     app.ask(&alice("ledger:write")).await.pending();
     let card = &app.card(LEDGER).await;
+    let theirs = over(json!({ "team": null, "enterprise": { "id": "E0PARTNER" } }));
     for row in [
         row("a partner", "U0EVE", json!({}), "other_workspace", OUTSIDER),
         row(
@@ -461,12 +503,56 @@ async fn in_an_organization_members_of_every_workspace_decide_and_nobody_of_anot
             "other_workspace_user",
             OUTSIDER,
         ),
+        row("a partner of another organization", "U0EVE", theirs, "other_workspace", OUTSIDER),
+        row("another app of the organization", "U0BOB", over(json!({ "api_app_id": "A0OTHER" })), "other_app", WHO_CAN),
+        row("no user", "U0BOB", json!({ "remove": ["/user"] }), "no_user", None),
         row("a guest", "U0GREG", json!({}), "guest", NEVER),
+        row("a guest of a sister workspace", "U0GUEST", json!({}), "guest", NEVER),
+        row("an app", "U0ROBO", json!({}), "bot", NEVER),
+        row("somebody deactivated", "U0GONE", json!({}), "deactivated", NEVER),
+        row("the requester", "U0ALICE", json!({}), "own_request", WHO_CAN),
+        row("the requester's account in a sister workspace", "W0ALICE", json!({}), "own_request", WHO_CAN),
         row("a colleague in no approver set", "U0NORA", json!({}), "not_an_approver", WHO_CAN),
+        row("a colleague of a sister workspace in no approver set", "W0SIMON", json!({}), "not_an_approver", WHO_CAN),
+        row("a colleague who is not in the directory", "U0UMA", json!({}), "not_mapped", Some("not mapped")),
     ] {
         app.clock.advance(seconds(10));
         play(&app, card, &row).await;
     }
     app.approve("U0SALLY", card).await;
+    app.ask(&alice("ledger:write")).await.granted();
+}
+
+#[tokio::test]
+async fn where_one_workspace_of_an_organization_has_the_app_its_sisters_decide_nothing() {
+    let app = in_an_organization(Install::Workspace).start().await;
+    arrange(&app, Install::Workspace);
+    app.ask(&alice("ledger:write")).await.pending();
+    let card = &app.card(LEDGER).await;
+    let as_ours = over(json!({ "team": { "id": "T0ACME" }, "user": { "team_id": "T0ACME" } }));
+    for row in [
+        row("a member of a sister workspace in a shared channel", "U0SALLY", json!({}), "other_workspace", OUTSIDER),
+        row(
+            "the same, team named as ours",
+            "U0SALLY",
+            over(json!({ "team": { "id": "T0ACME" } })),
+            "other_workspace_user",
+            OUTSIDER,
+        ),
+        row("the same, everything named as ours", "U0SALLY", as_ours, "other_workspace_user", OUTSIDER),
+        row(
+            "the organization instead of a workspace",
+            "U0SALLY",
+            over(json!({ "team": null })),
+            "other_workspace_user",
+            OUTSIDER,
+        ),
+        row("a partner", "U0EVE", json!({}), "other_workspace", OUTSIDER),
+        row("a guest", "U0GREG", json!({}), "guest", NEVER),
+    ] {
+        app.clock.advance(seconds(10));
+        play(&app, card, &row).await;
+    }
+    app.approve("U0BOB", card).await;
     app.ask(&alice("ledger:write")).await.granted();
 }

@@ -58,7 +58,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
     ("tower_http", &["http"]),
-    ("axum", &["http", "playground", "config", "door", "hooks", "authzen", "slack", "policy_tools"]), // the last six: its `http` types
+    ("axum", &["http", "playground", "demo", "config", "door", "hooks", "authzen", "slack", "policy_tools"]), // the last six: its `http` types
     ("clap", &["cli", "policy_tools", "remote"]),
     ("toml", &["config", "policy_tools"]),
     ("cel", &["domain"]),

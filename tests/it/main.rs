@@ -21,3 +21,4 @@ mod policy_keys;
 mod policy_tools;
 mod story;
 mod support;
+mod workspaces;

@@ -194,3 +194,54 @@ async fn a_database_that_is_not_there_is_not_made() {
     assert!(error.contains("none.db is not there"), "{error}");
     assert!(!database.exists());
 }
+
+#[test]
+fn what_is_refused_although_a_rule_asks_or_breaks_the_glass_is_explained_as_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (policy, request) = (folder.path().join("policy.toml"), folder.path().join("request.json"));
+    let text = r#"
+[approvers.leads]
+slack_users = ["U0BOB"]
+[[resource]]
+audience = "https://x.test"
+owners = '[context.owner]'
+[[resource.scope]]
+name = "ask"
+says = "Ask"
+[[rule]]
+name = "asking"
+when = 'scope == "ask"'
+ask = { approvers = ["leads"], approvals = 1, max_duration = "1h" }
+[[rule]]
+name = "breaking"
+when = 'scope == "glass"'
+break_glass = { max_duration = "1h", requesters = ["leads"], tell = ["leads"], review_within = "24h" }
+"#;
+    std::fs::write(&policy, text).expect("written");
+    for (scope, context, lines) in [
+        (
+            "ask",
+            "{}",
+            vec![
+                "All together: refused, and nobody is asked",
+                "`owners` of the resource `https://x.test` has no value",
+            ],
+        ),
+        (
+            "ask",
+            "{\"owner\": \"dana@x.test\"}",
+            vec!["All together: people are asked", "never decides         job, dana@x.test (owns the client)"],
+        ),
+        ("glass", "{}", vec!["because of the rule   breaking", "A client cannot break the glass for itself"]),
+    ] {
+        let asked = format!(
+            "{{\"hook\": \"h\", \"grant_type\": \"client_credentials\", \"client_id\": \"job\", \"scope\": \"{scope}\", \"audience\": [\"https://x.test\"], \"context\": {context}}}"
+        );
+        std::fs::write(&request, asked).expect("written");
+        let (policy, request) = (policy.display().to_string(), request.display().to_string());
+        let said = printed(&countersign(&["policy", "explain", "--policy", &policy, "--request", &request]));
+        for line in lines {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+    }
+}

@@ -2,11 +2,15 @@
 
 mod asking;
 mod asking_again;
+mod asking_ahead;
 mod breaking_glass;
 mod cooling_down;
 mod deciding;
+mod digesting;
 mod ending;
 mod home;
+mod hours;
+mod keys;
 mod leaving_nothing;
 mod less;
 mod living;
@@ -19,6 +23,7 @@ mod reloading;
 mod reminding;
 mod standing;
 mod step_up;
+mod step_up_filled;
 mod together;
 
 use jsonwebtoken::jwk::JwkSet;

@@ -209,7 +209,7 @@ impl Core<'_> {
         }
         // The claim: what reading allowed is checked again where nobody else can write.
         let used_up = matches!(grant.uses, Uses::Times(most) if grant.used >= most);
-        if !grant.is_live(now) && !(used_up && again && now < grant.expires_at) {
+        if !(grant.is_live(now) || used_up && again && now < grant.expires_at) {
             return None;
         }
         let audit = entry(Kind::TokenIssued, asked, Some(grant), now);

@@ -127,7 +127,7 @@ impl History {
     /// Which policy is in force.
     pub fn policy(&self) -> usize {
         let named = |(_, fact): &(Time, Fact)| if let Fact::Policy(n) = fact { Some(*n) } else { None };
-        self.facts.iter().filter_map(named).last().unwrap_or(0)
+        self.facts.iter().filter_map(named).next_back().unwrap_or(0)
     }
 
     pub fn requests(&self) -> impl Iterator<Item = &Opened> {

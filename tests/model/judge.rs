@@ -52,7 +52,8 @@ const UNBOUNDED: Bounds = Bounds { lasts: FOREVER, token: FOREVER, collect: FORE
 /// refused scope refuses all.
 pub fn judge(plan: &Plan, wish: &Wish, narrow: bool) -> Ruling {
     let mut ruling = Ruling { verdict: Verdict::Refused, scopes: 0, bounds: UNBOUNDED, allowed: None };
-    let (mut asks, mut glasses): (Vec<(Scopes, &Ask)>, Vec<(Scopes, Sets)>) = (Vec::new(), Vec::new());
+    let mut asks: Vec<(Scopes, &Ask)> = Vec::new();
+    let mut glasses: Vec<(Scopes, Sets)> = Vec::new();
     let (mut allowed, mut allowed_bounds, mut dropped) = (0, UNBOUNDED, 0);
     for bit in (0..SCOPES.len()).filter(|bit| wish.scopes & (1 << bit) != 0) {
         let scope = 1 << bit;

@@ -117,7 +117,7 @@ impl<'p> Served<'p> {
             }
             Step::Policy(n) => {
                 std::fs::write(self.app.file("policy.toml"), self.plans[*n].toml()).expect("a policy");
-                assert!(self.app.running().reload_policy().await.expect("it is written down"), "it is a policy");
+                assert!(self.app.running().reload().await.expect("it is written down"), "it is a policy");
             }
             Step::Wait(by) => self.clock_says(self.clock + by).await,
             Step::Until(n, by) => {

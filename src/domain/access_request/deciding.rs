@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::AccessRequest;
+use super::hours::Clock;
 use crate::domain::Timestamp;
 use crate::domain::audit::Actor;
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::{Principal, Voter};
-use crate::domain::ids::SlackUserId;
+use crate::domain::ids::{SlackTeamId, SlackUserId};
 use crate::domain::scope::{Scope, ScopeSet};
 
 /// How many wrong numbers deny a request.
@@ -20,6 +21,8 @@ pub const WRONG_NUMBERS_MAX: usize = 3;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Deciding {
+    /// The Slack workspace whose people decide; none in rows from when there was only one.
+    pub workspace: Option<SlackTeamId>,
     /// How what is asked was narrowed, in order.
     pub narrowed: Vec<Narrowing>,
     /// Approvals that were taken back.
@@ -42,6 +45,8 @@ pub struct Deciding {
     pub because: Option<String>,
     /// What this client had for this subject before.
     pub history: History,
+    /// The clock of the person who asked, where Slack knows it.
+    pub clock: Option<Clock>,
 }
 
 /// What a client had for a subject before it asked: what makes a request unusual.

@@ -20,6 +20,7 @@ mod cooldown;
 mod deciding;
 mod desk;
 mod event;
+mod hours;
 mod life;
 mod narrow;
 mod origin;
@@ -33,6 +34,8 @@ pub use deciding::{
     Claim, Deciding, Earlier, Filled, HandOver, History, Narrowing, Shown, TakenBack, WRONG_NUMBERS_MAX, WrongNumber,
 };
 pub use event::{Ballot, Choice, Event, Turn};
+pub use hours::{Clock, is_out_of_hours, is_weekend};
+pub use narrow::Less;
 pub use origin::{Ahead, Asker, Extension, Origin, speaks_for};
 pub use proof::{Proof, StepUp};
 pub use reminding::Repeats;

@@ -3,15 +3,17 @@
 use serde_json::json;
 
 use super::vote::counts_for;
-use super::{AccessRequest, Ballot, Narrowing, Refusal, Step};
+use super::{AccessRequest, Ballot, Filled, Narrowing, Refusal, Step};
 use crate::domain::Timestamp;
 use crate::domain::audit::{Actor, Kind};
 use crate::domain::grant::spoken;
+use crate::domain::identity::Voter;
 use crate::domain::policy::Question;
 use crate::domain::scope::{Scope, ScopeSet};
 
 /// What an approval leaves of what is shown.
-pub(super) enum Less {
+#[derive(Debug, Clone, PartialEq)]
+pub enum Less {
     /// All of it.
     Nothing,
     /// This much, which the server can be told.
@@ -26,14 +28,14 @@ impl AccessRequest {
     /// # Errors
     /// [`Refusal`] where it would add something, leave nothing that needs approval, or ask of the server what it
     /// cannot do.
-    pub(super) fn less(&self, ballot: &Ballot) -> Result<Less, Refusal> {
-        let (filled, shown) = (&ballot.filled, &self.question.terms.scopes);
+    pub fn less(&self, voter: &Voter, filled: &Filled) -> Result<Less, Refusal> {
+        let shown = &self.question.terms.scopes;
         let keep = filled.keep.as_ref().unwrap_or(shown);
         let duration = filled.duration.unwrap_or(self.duration);
         if !keep.is_subset(shown) || duration > self.duration || filled.duration == Some(0) {
             return Err(Refusal::Widens);
         }
-        let removed: ScopeSet = shown.iter().filter(|scope| !keep.contains(scope)).cloned().collect();
+        let removed = self.taken_out(filled);
         if removed.is_empty() && duration == self.duration {
             return Ok(Less::Nothing);
         }
@@ -44,21 +46,19 @@ impl AccessRequest {
         if duration < self.duration && !self.server.set_lifetime {
             return Err(Refusal::CannotShorten);
         }
-        let mut next = self.clone();
-        next.duration = duration;
-        next.question = self.question.without(&removed);
+        let mut next = self.preview(filled);
         if next.question.requirements.is_empty() {
             return Err(Refusal::NothingLeft);
         }
-        if counts_for(&next.question.requirements, &ballot.voter).is_empty() {
+        if counts_for(&next.question.requirements, voter).is_empty() {
             return Err(Refusal::NotYoursToLeave);
         }
         next.shown_version = self.shown_version.saturating_add(1);
         next.deciding.suggested = next.deciding.suggested.iter().chain(&filled.suggest).cloned().collect();
-        let by = Actor::Person(ballot.voter.slack.clone(), Some(ballot.voter.principal.clone()));
+        let by = Actor::Person(voter.slack.clone(), Some(voter.principal.clone()));
         next.deciding.narrowed.push(Narrowing {
             by,
-            at: ballot.voter.learnt_at,
+            at: voter.learnt_at,
             version: next.shown_version,
             refused: removed.iter().filter(|scope| self.question.asked.contains(scope)).cloned().collect(),
             removed,
@@ -66,6 +66,22 @@ impl AccessRequest {
             note: filled.note.clone(),
         });
         Ok(Less::Narrower(Box::new(next)))
+    }
+
+    /// The scopes that a form takes out of what is shown.
+    pub fn taken_out(&self, filled: &Filled) -> ScopeSet {
+        let keeps = |scope: &Scope| filled.keep.as_ref().is_none_or(|keep| keep.contains(scope));
+        self.question.terms.scopes.iter().filter(|scope| !keeps(scope)).cloned().collect()
+    }
+
+    /// What would be granted if a form were sent as it is filled in: never more than what is shown. It is for looking
+    /// at; whether it may be approved is for [`AccessRequest::less`].
+    #[must_use]
+    pub fn preview(&self, filled: &Filled) -> Self {
+        let mut next = self.clone();
+        next.duration = filled.duration.unwrap_or(self.duration).min(self.duration);
+        next.question = self.question.without(&self.taken_out(filled));
+        next
     }
 
     /// The approval of this narrower version, which makes it the one that is shown.

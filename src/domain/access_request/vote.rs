@@ -128,7 +128,7 @@ impl AccessRequest {
         if self.needs_a_reason_of(&ballot.voter) && ballot.filled.note.is_none() {
             return Err(Refusal::ReasonNeeded);
         }
-        let less = self.less(&ballot)?;
+        let less = self.less(&ballot.voter, &ballot.filled)?;
         if self.question.ceremony == Ceremony::Match && !ballot.proof.satisfies(Ceremony::Match) {
             if !self.has_number() {
                 return Err(Refusal::NoNumber);
@@ -140,10 +140,11 @@ impl AccessRequest {
             }
             ballot.proof = Proof::Number;
         }
-        if !ballot.proof.satisfies(self.question.ceremony) {
-            return Err(Refusal::CeremonyMissing);
-        }
         match less {
+            // A refusal needs no ceremony, also one that says what to ask for instead.
+            Less::Nothing | Less::Narrower(_) if !ballot.proof.satisfies(self.question.ceremony) => {
+                Err(Refusal::CeremonyMissing)
+            }
             Less::Nothing => Ok(self.approve(ballot, now)),
             Less::Narrower(next) => Ok(next.narrowed(self, ballot, now)),
             Less::Refused(suggested) => {

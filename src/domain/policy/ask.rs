@@ -32,6 +32,15 @@ pub struct Ask {
     pub on_behalf: bool,
 }
 
+impl Ask {
+    /// How many different people must agree at the least. Where one person may count for several requirements
+    /// (`shared`), whoever is in all of the sets meets them together.
+    pub(super) fn people_needed(&self, shared: bool) -> u32 {
+        let counts = self.requirements.iter().map(|wanted| u32::from(wanted.count.get()));
+        if shared { counts.max().unwrap_or_default() } else { counts.sum() }
+    }
+}
+
 /// What a reason must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonRule {

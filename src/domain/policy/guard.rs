@@ -13,7 +13,7 @@
 //! 5. Everything else is "perhaps": other calls, macros, and what stands inside of them (where `scope` may be
 //!    another name), and an atom that no value is known for.
 //!
-//! `tests/guards.rs` compares both readings on random policies and requests.
+//! `policy/tests/guards.rs` compares both readings on random policies and requests.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the enums of CEL grow without us: what is not known is perhaps")]
 
@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SelectExpr, operators};
 use cel::parser::Expression;
 
-use crate::domain::token_request::TokenRequest;
+use crate::domain::token_request::{SubjectKind, TokenRequest};
 
 /// What must hold for a condition to be true.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,18 @@ pub(super) struct Known<'a> {
     pub scope: Option<&'a str>,
     /// The token request, where one is known.
     pub asked: Option<&'a TokenRequest>,
+    /// Who asks, where only that is known of the token request.
+    pub kind: Option<SubjectKind>,
+}
+
+impl<'a> Known<'a> {
+    /// Nothing at all.
+    pub(super) const NOTHING: Self = Self { scope: None, asked: None, kind: None };
+
+    /// The scope, and nothing of the token request.
+    pub(super) fn scope(scope: &'a str) -> Self {
+        Self { scope: Some(scope), ..Self::NOTHING }
+    }
 }
 
 impl Guard {
@@ -159,10 +171,13 @@ fn decided(parts: &[Guard], known: Known<'_>, decisive: bool) -> Option<bool> {
 
 impl Fact {
     fn text(self, known: Known<'_>) -> Option<&str> {
-        if self == Self::Scope {
-            return known.scope;
-        }
-        let asked = known.asked?;
+        let Some(asked) = known.asked else {
+            return match self {
+                Self::Scope => known.scope,
+                Self::SubjectKind => known.kind.map(SubjectKind::as_str),
+                _ => None,
+            };
+        };
         Some(match self {
             Self::Scope => return known.scope,
             Self::Hook => asked.hook.as_str(),

@@ -1,6 +1,7 @@
 //! The verdict of each scope on its own.
 
 use super::facts::{Facts, Names};
+use super::rules::Sieve;
 use super::{Judged, Mode, Outcome, Policy, Rule};
 use crate::domain::Timestamp;
 use crate::domain::scope::Scope;
@@ -12,11 +13,8 @@ impl Policy {
     /// `first_time` says whether the client never had a grant of that scope for that subject; it is asked
     /// only where [`Policy::asks_first_time`]. A condition that cannot be evaluated refuses its scope.
     pub fn judge(&self, asked: &TokenRequest, first_time: &dyn Fn(&Scope) -> bool, now: Timestamp) -> Vec<Judged> {
-        let mut facts = Facts::new(asked, now);
-        let judge = |scope: &Scope| {
-            let candidates: Vec<&Rule> = self.rules.candidates(asked, scope).collect();
-            judge_in_order(&candidates, scope, first_time, &mut facts)
-        };
+        let (mut facts, mut sieve) = (Facts::new(asked, now), Sieve::new(&self.rules, asked));
+        let judge = |scope: &Scope| judge_in_order(&sieve.candidates(scope), scope, first_time, &mut facts);
         asked.scopes.judged().iter().map(judge).collect()
     }
 
@@ -35,7 +33,8 @@ impl Policy {
 
     /// Whether a rule that may match wants to know what came for the first time.
     pub fn asks_first_time(&self, asked: &TokenRequest) -> bool {
-        let wanted = |scope: &Scope| self.rules.candidates(asked, scope).any(|rule| rule.when.asks_first_time());
+        let mut sieve = Sieve::new(&self.rules, asked);
+        let wanted = |scope: &Scope| sieve.candidates(scope).iter().any(|rule| rule.when.asks_first_time());
         self.rules.names().contains("first_time") && asked.scopes.judged().iter().any(wanted)
     }
 }

@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use super::condition::Condition;
 use super::guard::Known;
-use super::{Ask, Ceremony, Outcome, Policy, Requirement, Risk, Rule, SelfApproval, spelling};
+use super::{Ask, Outcome, Policy, Requirement, Risk, Rule, spelling};
 use crate::domain::ids::{SetName, SlackUserId};
 use crate::domain::scope::Scope;
+
+mod trust;
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +52,7 @@ impl Policy {
         }
         self.about_scopes(&mut found);
         self.about_sets(&mut found);
-        found.0.sort_by_key(|finding| finding.weight);
+        found.0.sort_by_key(|finding| (finding.weight, place(&finding.about)));
         found.0
     }
 
@@ -64,7 +66,7 @@ impl Policy {
                 found.add(Weight::Mend, about(at, rule), says);
                 continue;
             }
-            if guard.is_surely_false(Known { scope: None, asked: None }) || scopes.is_some_and(|some| some.is_empty()) {
+            if guard.is_surely_false(Known::NOTHING) || scopes.is_some_and(|some| some.is_empty()) {
                 found.add(Weight::Mend, about(at, rule), "It is unreachable: its condition can never be true.");
                 continue;
             }
@@ -86,8 +88,7 @@ impl Policy {
     /// Whether for each scope that a rule can match, an earlier rule is true whatever else the request says.
     fn all_taken(&self, at: usize, rule: &Rule) -> bool {
         let taken = |scope: &str| {
-            let known = Known { scope: Some(scope), asked: None };
-            self.rules.iter().take(at).any(|earlier| earlier.when.guard().truth(known) == Some(true))
+            self.rules.iter().take(at).any(|earlier| earlier.when.guard().truth(Known::scope(scope)) == Some(true))
         };
         rule.when.guard().scopes().is_some_and(|scopes| scopes.into_iter().all(taken))
     }
@@ -102,7 +103,8 @@ impl Policy {
         let Outcome::Ask(ask) = &rule.outcome else { return };
         self.quorum(&about, ask, found);
         self.told(&about, ask, found);
-        self_approval(&about, ask, found);
+        self.self_approval(&about, ask, found);
+        self.counted_twice(&about, ask, found);
         if ask.bounds.max_token_lifetime > ask.bounds.max_duration {
             let says = "max_token_lifetime is longer than max_duration; a token never outlives its grant.";
             found.add(Weight::Know, &about, says);
@@ -162,8 +164,7 @@ impl Policy {
     }
 
     /// The rules that may decide a scope, in order.
-    fn deciders(&self, scope: &Scope) -> Vec<(usize, &Rule)> {
-        let known = Known { scope: Some(scope.as_str()), asked: None };
+    fn deciders(&self, known: Known<'_>) -> Vec<(usize, &Rule)> {
         let mut deciders = Vec::new();
         for (at, rule) in self.rules.iter().enumerate() {
             match rule.when.guard().truth(known) {
@@ -181,15 +182,16 @@ impl Policy {
     fn about_scopes(&self, found: &mut Findings) {
         for resource in &self.resources {
             for (scope, text) in &resource.scopes {
-                let deciders = self.deciders(scope);
+                let deciders = self.deciders(Known::scope(scope.as_str()));
                 if deciders.is_empty() {
                     let says = format!("No rule can match it, so it is always refused at {}.", resource.audience);
                     found.add(Weight::Know, format!("scope `{scope}`"), says);
                 }
                 if text.risk == Some(Risk::Critical) {
-                    deciders.into_iter().for_each(|(at, rule)| critical(scope, at, rule, found));
+                    deciders.into_iter().for_each(|(at, rule)| self.critical(scope, at, rule, found));
                 }
             }
+            self.unowned(resource, found);
         }
     }
 
@@ -221,16 +223,10 @@ fn about(at: usize, rule: &Rule) -> String {
     format!("rule {} `{}`", at + 1, rule.name)
 }
 
-/// Whether one person may have what they want by their own decision.
-fn self_approval(about: &str, ask: &Ask, found: &mut Findings) {
-    let how = match ask.self_approval {
-        SelfApproval::Never => return,
-        SelfApproval::WithReason => "with a reason of their own",
-        SelfApproval::Allowed => "like everybody else",
-    };
-    let alone = ask.requirements.iter().map(|wanted| u32::from(wanted.count.get())).sum::<u32>() == 1;
-    let alone = if alone { " One approval is enough here: whoever is in the approver set gets it alone." } else { "" };
-    found.add(Weight::Know, about, format!("self_approval lets whoever asks decide {how}.{alone}"));
+/// What is about rules comes in their order, and then the rest.
+fn place(about: &str) -> usize {
+    let number = about.strip_prefix("rule ").and_then(|rest| rest.split(' ').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)
 }
 
 fn names(sets: &[SetName]) -> String {
@@ -247,7 +243,7 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
     let (mine, theirs) = (parts(earlier), parts(later));
     !mine.is_empty()
         && mine.iter().all(|mine| {
-            mine.guard().truth(Known { scope: None, asked: None }) == Some(true)
+            mine.guard().truth(Known::NOTHING) == Some(true)
                 || theirs.iter().any(|one| one.says_the_same(mine) || one.guard().implies(mine.guard()))
         })
 }
@@ -257,37 +253,4 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
 fn parts(rule: &Rule) -> Vec<Condition> {
     let parts = spelling::conjuncts(rule.when.source()).into_iter().map(Condition::part).collect::<Result<Vec<_>, _>>();
     parts.or_else(|_| Condition::part(rule.when.source()).map(|whole| vec![whole])).unwrap_or_default()
-}
-
-/// What a rule that may decide a critical scope makes of it.
-fn critical(scope: &Scope, at: usize, rule: &Rule, found: &mut Findings) {
-    let about = about(at, rule);
-    match &rule.outcome {
-        Outcome::Deny(_) | Outcome::BreakGlass(_) => {}
-        Outcome::Allow(_) => {
-            let says =
-                format!("It allows `{scope}`, which is critical and never issued without asking: it is refused.");
-            found.add(Weight::Mend, about, says);
-        }
-        Outcome::Ask(ask) => {
-            let people: u32 = ask.requirements.iter().map(|wanted| u32::from(wanted.count.get())).sum();
-            if people < 2 && ask.ceremony < Ceremony::Match {
-                let says = format!(
-                    "`{scope}` is critical and needs `match`, two people or `step_up`; this rule asks one person for a {}, so it is refused.",
-                    if ask.ceremony == Ceremony::Confirm { "click and a confirmation" } else { "click" }
-                );
-                found.add(Weight::Mend, about, says);
-            } else if ask.ceremony < Ceremony::StepUp {
-                let how = match (people, ask.ceremony) {
-                    (2.., Ceremony::Match) => format!("{people} people and a typed number"),
-                    (2.., _) => format!("{people} people"),
-                    (_, _) => "a typed number".to_owned(),
-                };
-                let says = format!(
-                    "`{scope}` is critical, and {how} must do. Whoever takes over a Slack account can click and type in its name: only the ceremony `step_up` survives a stolen Slack account."
-                );
-                found.add(Weight::Know, about, says);
-            }
-        }
-    }
 }

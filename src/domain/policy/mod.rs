@@ -63,8 +63,8 @@ pub struct Policy {
     pub shared: bool,
     /// What becomes of allowed scopes beside asked ones.
     pub partial: Partial,
-    /// The channel of all rules that name none. Needed only where a request falls under rules of both kinds.
-    pub usual_channel: Option<SlackChannelId>,
+    /// The channel of all rules that name none, by hook. Needed only where a request falls under rules of both kinds.
+    pub usual_channels: BTreeMap<HookName, SlackChannelId>,
     /// What the file asks for and this version does not do; none of it makes anything less safe.
     pub warnings: Vec<String>,
 }
@@ -183,7 +183,7 @@ pub struct Limits {
     pub pending_per_subject: Option<u32>,
     /// Pending access requests whose subject is the client itself; above it the answer is 429.
     pub pending_per_client: Option<u32>,
-    /// Cards per hour; above it requests join one digest card.
+    /// Cards that ask one approver within an hour; above it requests join one digest card.
     pub cards_per_approver_per_hour: Option<u32>,
     /// How long a denial refuses what it refused, in seconds.
     pub denial_cooldown: u64,

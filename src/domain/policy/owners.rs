@@ -8,7 +8,7 @@ use cel::Value;
 
 use super::condition::{Condition, ConditionError};
 use super::facts::Facts;
-use super::{Policy, Resource};
+use super::{Policy, Refused, Resource, Ruling};
 use crate::domain::Timestamp;
 use crate::domain::identity::Principal;
 use crate::domain::scope::Scope;
@@ -114,6 +114,17 @@ impl Policy {
             all.extend(owners);
         }
         Ok(all)
+    }
+
+    /// Why a token request is refused although it is ruled to be asked about, or to break the glass: its rules want what
+    /// it does not have, it cannot be told who must not decide, or nobody breaks the glass like that.
+    pub fn refused_all_the_same(&self, asked: &TokenRequest, ruling: &Ruling, now: Timestamp) -> Option<Refused> {
+        let ownerless = || Some(Refused { rule: None, says: self.owners(asked, now).err()? });
+        match ruling {
+            Ruling::Asked(question) => question.not_now.clone().or_else(ownerless),
+            Ruling::BreakGlass(glass) => glass.refuses(asked),
+            Ruling::Refused(_) | Ruling::Allowed(_) | Ruling::Observed(_) => None,
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl<'a> Sum<'a> {
             }
             Outcome::Ask(ask) => {
                 self.bounds = self.bounds.smaller(&ask.bounds);
-                let from = policy.rules.iter().find(|candidate| candidate.name == name);
+                let from = policy.rules.named(&name);
                 self.asking.push(Asking { scope: scope.clone(), rule: name.clone(), ask, from });
             }
             Outcome::BreakGlass(glass) => {
@@ -114,7 +114,7 @@ impl Policy {
             shared: self.shared,
             decide_within: asks().map(|ask| ask.decide_within).min().unwrap_or(LONGEST),
             ceremony: asks().map(|ask| ask.ceremony).max().unwrap_or(Ceremony::Click),
-            channels: self.channels(asking),
+            channels: self.channels(asked, asking),
             asked: asking.iter().map(|one| one.scope.clone()).collect(),
             self_approval: asks().map(|ask| ask.self_approval).min().unwrap_or_default(),
             reminders: asks()
@@ -129,12 +129,13 @@ impl Policy {
     }
 
     /// The channels that rules name, in order. The usual one joins them where another rule names none.
-    fn channels(&self, asking: &[Asking<'_>]) -> Vec<SlackChannelId> {
+    fn channels(&self, asked: &TokenRequest, asking: &[Asking<'_>]) -> Vec<SlackChannelId> {
         let mut channels: Vec<SlackChannelId> = Vec::new();
         if asking.iter().all(|one| one.ask.channel.is_none()) {
             return channels;
         }
-        for channel in asking.iter().filter_map(|one| one.ask.channel.as_ref().or(self.usual_channel.as_ref())) {
+        let usual = self.usual_channels.get(&asked.hook);
+        for channel in asking.iter().filter_map(|one| one.ask.channel.as_ref().or(usual)) {
             if !channels.contains(channel) {
                 channels.push(channel.clone());
             }
@@ -145,8 +146,7 @@ impl Policy {
     /// Why no access request may be opened for this scope, if so.
     fn not_now(&self, asked: &TokenRequest, one: &Asking<'_>) -> Option<Refused> {
         let critical = || {
-            let people: u32 = one.ask.requirements.iter().map(|r| u32::from(r.count.get())).sum();
-            let weak = people < 2 && one.ask.ceremony < Ceremony::Match;
+            let weak = one.ask.people_needed(self.shared) < 2 && one.ask.ceremony < Ceremony::Match;
             (weak && self.risk(asked, &one.scope) == Some(Risk::Critical)).then(|| {
                 let scope = &one.scope;
                 format!("{scope} is critical and needs two people or a stronger ceremony; its rule asks for less.")

@@ -74,7 +74,7 @@ fn policy(rules: Vec<(&str, &str, Outcome)>) -> Policy {
         },
         shared: false,
         partial: Partial::Hold,
-        usual_channel: None,
+        usual_channels: std::collections::BTreeMap::new(),
         warnings: Vec::new(),
     }
 }
@@ -238,7 +238,7 @@ fn the_strictest_ceremony_the_shortest_patience_and_all_channels_count() {
         (all.ceremony, all.decide_within, names(&all)),
         (Ceremony::Confirm, 600, vec!["C0TILL".to_owned(), "C0SAFE".to_owned()])
     );
-    rules.usual_channel = channel("C0USUAL");
+    rules.usual_channels = channel("C0USUAL").map(|usual| (asked("a").hook, usual)).into_iter().collect();
     assert_eq!(names(&question(ruling(&rules, &asked("a c"), true))), ["C0TILL", "C0USUAL"]);
     assert!(names(&question(ruling(&rules, &asked("c"), true))).is_empty());
 }

@@ -66,6 +66,15 @@ function button(block, element, doing) {
   // What a button is called begins with what one sees on it, so that voice control finds it.
   const label = said && (said.startsWith(text) ? said : `${text}: ${said}`);
   const css = { primary: "primary", danger: "danger" }[element.style] ?? "";
+  // A button with an address opens it; Slack tells the app of it all the same.
+  if (/^https?:/.test(element.url ?? "")) {
+    const way = h("a", {
+      class: `button ${css}`, href: element.url, target: "_blank", rel: "noopener noreferrer", title: said, "aria-label": label && `${label} (opens in a new tab)`,
+      "data-action": element.action_id, "data-focus": `${element.action_id}`,
+      onclick: () => doing.act({ block, element, value: element.value, from: way }),
+    }, textObject(element.text));
+    return way;
+  }
   const pressed = h("button", {
     type: "button", class: css, "aria-label": label, title: said, "data-action": element.action_id, "data-value": element.value,
     "data-block": block.block_id, "data-focus": `${element.action_id}`,

@@ -27,7 +27,7 @@ const form = { preset: "", rest: {}, fields: {} };
 /** Draws the cards and fields once the presets are known. */
 export function begin() {
   byId("fields").append(...FIELDS.map(drawField));
-  for (const preset of world.presets) byId("presets").append(drawPreset(preset));
+  for (const preset of world.presets) byId(preset.way ? "presets-ways" : "presets").append(drawPreset(preset));
   const kept = stored("form");
   const first = world.presets.find((preset) => preset.id === kept?.preset) ?? world.presets[0];
   if (first) choose(first.id);
@@ -46,7 +46,7 @@ function drawPreset(preset) {
   const radio = h("input", { type: "radio", name: "preset", value: preset.id, onchange: () => choose(preset.id) });
   return h("label", { class: "preset", "data-testid": `preset-${preset.id}` },
     radio, h("span", { class: "drawing" }, icon(DRAWINGS[preset.who] ?? "terminal")),
-    h("span", { class: "title" }, preset.title), h("span", { class: "tag" }, preset.who));
+    h("span", { class: "title" }, preset.title), h("span", { class: "tag" }, preset.way ?? preset.who));
 }
 
 function drawField({ name, label, hint, unit, numeric, wide }) {
@@ -79,7 +79,7 @@ function edited(name, value) {
 
 function showFields() {
   for (const { name } of FIELDS) byId(`ask-${name}`).value = form.fields[name] ?? "";
-  for (const radio of byId("presets").querySelectorAll("input")) radio.checked = radio.value === form.preset;
+  for (const radio of byId("ask-form").querySelectorAll("input[name=preset]")) radio.checked = radio.value === form.preset;
   showWords();
 }
 

@@ -1,10 +1,11 @@
-// The guided path: steps that check themselves off from what really happened. To add one, put it into STEPS with
-// `done`, `hint` and `lead`; "Show me" then prepares form, person and tab and points at what to press; the pressing
-// is left to the person.
+// The guided path: steps that check themselves off from what really happened. To add one, put it into STEPS (or into
+// ways.js) with `done`, `hint` and `lead`; "Show me" then prepares form, person and tab and points at what to press; the
+// pressing is left to the person.
 
 import { choose } from "./client.js";
 import { announce, byId, h, icon, keyed, now } from "./dom.js";
 import { cardState, pendingCards } from "./slack.js";
+import { ways } from "./ways.js";
 import { become, openPane, openTab, store, stored, world } from "./world.js";
 
 /** What is kept for this browser tab: which steps are done, and what the two longer ones have seen. */
@@ -92,9 +93,9 @@ const somebody = (id, kind) => (world.state?.people?.find((person) => person.id 
 const toAsk = (preset) => ({ pane: "client", preset: preset?.id, find: () => byId("ask") });
 const toPlug = () => ({ pane: document.body.dataset.pane, find: () => byId("plug") });
 
-/** The card's button that begins with `words`, as seen by `person`. */
-function toCard(person, words) {
-  const card = pendingCard();
+/** The card's button that begins with `words`, as seen by `person`; of the request for a scope, where one is named. */
+function toCard(person, words, scope) {
+  const card = pendingCards().find(({ message }) => !scope || JSON.stringify(message.blocks).includes(scope));
   return {
     pane: "slack", person, tab: card?.tab,
     find: () => buttonOf(card && `article[data-ts="${card.message.ts}"]`, words) ?? byId("channel"),
@@ -187,6 +188,38 @@ const STEPS = [
   },
 ];
 
+/** The request that waits for this scope. */
+function waitsFor(scope) {
+  const opened = entries("request.opened").filter((entry) => (entry.detail?.scopes ?? []).includes(scope));
+  return opened.find((entry) => waiting().includes(entry.request_id));
+}
+
+/** Whether somebody has approved the request that waits for this scope. */
+const hasApproved = (scope, person) => world.audit.some((entry) =>
+  entry.kind === "vote.recorded" && entry.request_id === waitsFor(scope)?.request_id && JSON.stringify(entry.actor).includes(person));
+
+/** The review of the last broken glass. */
+function toReview(person) {
+  const all = Object.entries(world.state?.messages ?? {}).flatMap(([tab, list]) => list.map((message) => ({ tab, message })));
+  const card = all.findLast(({ tab, message }) => !tab.startsWith("D") && JSON.stringify(message.blocks ?? []).includes('"review_justified"'));
+  return { pane: "slack", person, tab: card?.tab ?? "C0APPROVALS", find: () => buttonOf(card && `article[data-ts="${card.message.ts}"]`, "justified") ?? byId("channel") };
+}
+
+const WAYS = ways({
+  entries, waits: (scope) => Boolean(waitsFor(scope)), settled: hasApproved, toCard, toReview,
+  toAsk: (id) => toAsk(world.presets.find((one) => one.id === id)),
+});
+
+/** The two paths. */
+const PATHS = [
+  { id: "story", title: "The story", steps: STEPS, end: "Now look at the ways to decide, or play: be Greg the guest, deny with a reason, let CI export customers, or type a request of your own under Details." },
+  { id: "ways", title: "Ways to decide", steps: WAYS, end: "Each of these is a rule of the policy; open it at the top right, and see which one decided." },
+];
+const ALL = PATHS.flatMap((path) => path.steps);
+
+/** The path that is looked at: the one chosen, or the first that is not walked to its end. */
+const pathNow = () => PATHS.find((path) => path.id === memory.path) ?? PATHS[0];
+
 // ---- drawing ------------------------------------------------------------------------------------
 
 /** Checks off what happened and draws the path. */
@@ -194,34 +227,39 @@ export function draw() {
   if (!world.state) return;
   // Nothing was ever asked here: this is another demo than the one that was walked through.
   if (world.audit.length === 0 && calls().length === 0) Object.assign(memory, { since: 0, done: {}, plug: isPlugged() ? {} : memory.plug, restart: {} });
-  for (const step of STEPS) {
+  for (const step of ALL) {
     if (!step.done() || memory.done[step.id]) continue;
     memory.done[step.id] = true;
     if (chosen === step.id) chosen = null;
     announce(`Step done: ${step.title}`);
   }
   store("guide", memory);
-  const next = STEPS.find((step) => !memory.done[step.id]);
-  const shown = STEPS.find((step) => step.id === chosen) ?? next;
+  const path = pathNow();
+  const next = path.steps.find((step) => !memory.done[step.id]);
+  const shown = path.steps.find((step) => step.id === chosen) ?? next;
   keyed(byId("guide"), [{ shown, next }], {
     key: () => "guide",
-    sign: () => JSON.stringify([memory.done, shown?.id, shown?.hint()]),
-    make: () => drawPath(shown, next),
+    sign: () => JSON.stringify([memory.done, path.id, shown?.id, shown?.hint()]),
+    make: () => drawPath(path, shown, next),
   });
 }
 
-function drawPath(shown, next) {
-  const count = STEPS.filter((step) => memory.done[step.id]).length;
+function drawPath(path, shown, next) {
+  const count = path.steps.filter((step) => memory.done[step.id]).length;
   return h("div", { class: "path" },
     h("div", { class: "path-now" },
       h("div", { class: "path-words" },
-        h("p", { class: "path-count" }, `${count} of ${STEPS.length}`, h("progress", { max: STEPS.length, value: count, "aria-label": "Steps done" })),
-        h("h2", { id: "guide-title" }, shown ? shown.title : "You have seen the whole story"),
-        h("p", { class: "path-hint", "data-testid": "guide-hint" }, shown ? shown.hint() : "Now play: be Greg the guest, deny with a reason, let CI export customers, or type a request of your own under Details.")),
+        h("div", { class: "path-count" },
+          h("div", { class: "path-choice", role: "group", "aria-label": "Paths" }, PATHS.map((one) => h("button", {
+            type: "button", class: "link", "data-testid": `path-${one.id}`, "data-focus": `path ${one.id}`, "aria-pressed": String(one === path), onclick: () => choosePath(one.id),
+          }, one.title))),
+          `${count} of ${path.steps.length}`, h("progress", { max: path.steps.length, value: count, "aria-label": "Steps done" })),
+        h("h2", { id: "guide-title" }, shown ? shown.title : path.id === "story" ? "You have seen the whole story" : "You have decided in every way there is"),
+        h("p", { class: "path-hint", "data-testid": "guide-hint" }, shown ? shown.hint() : path.end)),
       h("div", { class: "path-buttons" },
         shown && h("button", { type: "button", class: "primary", "data-testid": "show-me", "data-focus": "show-me", onclick: () => lead(shown) }, "Show me"),
         count > 0 && h("button", { type: "button", class: "link", "data-focus": "over", onclick: startOver }, "Start over"))),
-    h("ol", { class: "steps" }, STEPS.map((step, index) => drawStep(step, index, shown, next))));
+    h("ol", { class: "steps" }, path.steps.map((step, index) => drawStep(step, index, shown, next))));
 }
 
 function drawStep(step, index, shown, next) {
@@ -235,6 +273,13 @@ function drawStep(step, index, shown, next) {
       },
     }, h("span", { class: "ring", "aria-hidden": "true" }, done && icon("check")), h("span", { class: "short" }, step.short),
     h("span", { class: "sr" }, `. Step ${index + 1}: ${step.title}${done ? ", done" : ""}`)));
+}
+
+function choosePath(id) {
+  memory.path = id;
+  chosen = null;
+  store("guide", memory);
+  draw();
 }
 
 function startOver() {

@@ -21,8 +21,8 @@ const emoji = (text) => text.replace(/:([a-z0-9_+-]+):/g, (whole, name) => (Obje
 export function textObject(object) {
   if (!object) return [];
   if (object.type === "mrkdwn") return mrkdwn(object.text);
-  const text = String(object.text ?? "");
-  return [object.emoji === false ? text : emoji(text)];
+  // Lines stay lines in plain text, too.
+  return String(object.text ?? "").split("\n").flatMap((line, n) => [n > 0 && h("br"), object.emoji === false ? line : emoji(line)]);
 }
 
 /** The words of a text object, for labels. */

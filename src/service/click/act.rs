@@ -13,6 +13,7 @@ use crate::domain::identity::{Principal, Voter};
 use crate::domain::ids::RequestId;
 use crate::domain::policy::Ceremony;
 use crate::domain::token_request::SubjectKind;
+use crate::service::workspaces::Place;
 use crate::service::{CONFLICTS_MAX, Error, Service, fresh_grant_id};
 use crate::slack::approving::{self, Changes};
 use crate::slack::click::Press;
@@ -26,16 +27,18 @@ impl Service {
         match request.question.ceremony {
             Ceremony::Click | Ceremony::Confirm if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::Click | Ceremony::Confirm => {
-                return self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now).await;
+                let vote = self.vote(checked, Choice::Approve, Filled::default(), Proof::Click, now);
+                return Box::pin(vote).await;
             }
-            Ceremony::Match => {}
+            Ceremony::StepUp if request.needs_a_reason_of(&checked.voter) => {}
             Ceremony::StepUp => return self.send_a_link(checked, press, now).await,
+            Ceremony::Match => {}
         }
         Ok(self.ask_for_approval(checked, press, Changes::Not, now).await)
     }
 
     pub(super) async fn deny(&self, checked: Checked, reason: String, now: Timestamp) -> Result<Acted, Error> {
-        self.vote(checked, Choice::Deny { reason }, Filled::default(), Proof::Click, now).await
+        Box::pin(self.vote(checked, Choice::Deny { reason }, Filled::default(), Proof::Click, now)).await
     }
 
     /// A vote, whatever it says: every guard runs now, and what follows is committed before anybody is told.
@@ -47,7 +50,7 @@ impl Service {
         proof: Proof,
         now: Timestamp,
     ) -> Result<Acted, Error> {
-        let Checked { mut request, button, message, voter } = checked;
+        let Checked { mut request, button, message, voter, once, .. } = checked;
         for _ in 0..CONFLICTS_MAX {
             let refused = |request: AccessRequest, why| Ok(Err((Some(Box::new(request)), why)));
             let known = match self.with_owners(request.clone(), now) {
@@ -83,12 +86,14 @@ impl Service {
             // A button that is bound stays so: only one that is not yet must be bound by this click.
             commit.bind = button.ts.is_none().then(|| (button.hash.clone(), message.clone()));
             commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
+            commit.once.clone_from(&once);
             match self.0.store.commit(commit, now).await? {
                 Outcome::Done => {
                     self.tell(Some(&request.id));
                     // The wrong number is on record; only now does anybody learn that it was one.
                     return if was_wrong { refused(step.next, Why::WrongNumber) } else { Ok(Ok(())) };
                 }
+                Outcome::Conflict if self.has_counted(once.as_ref()).await? => return Ok(Ok(())),
                 Outcome::Conflict => match self.0.store.request(&request.id).await? {
                     Some(again) if again.version != request.version => request = again,
                     // Not the request but the button was taken: another message was clicked first.
@@ -160,7 +165,7 @@ impl Service {
     /// Whether somebody may act on what the button shows: told before a form is opened, and again when it is sent.
     pub(super) fn may_act(&self, checked: Checked, now: Timestamp) -> Result<Checked, Refused> {
         let refused = |request: AccessRequest, why| Err((Some(Box::new(request)), why));
-        let Checked { request, button, message, voter } = checked;
+        let Checked { place, request, button, message, voter, once } = checked;
         let request = match self.with_owners(request.clone(), now) {
             Ok(request) => request,
             Err(says) => return refused(request, Why::OwnersUnknown(says)),
@@ -172,31 +177,36 @@ impl Service {
         let stale = (button.shown_version != request.shown_version).then_some(Refusal::OutOfDate);
         match refusal.or(stale) {
             Some(refusal) => refused(request, Why::Refused(refusal)),
-            None => Ok(Checked { request, button, message, voter }),
+            None => Ok(Checked { place, request, button, message, voter, once }),
         }
     }
 
     /// Opens a form for whoever pressed the button.
     pub(super) async fn open_for(&self, checked: Checked, press: &Press, form: &serde_json::Value) -> Acted {
-        self.open_form(press, form).await.map_err(|why| (Some(Box::new(checked.request)), why))
+        self.open_form(&checked.place, press, form).await.map_err(|why| (Some(Box::new(checked.request)), why))
     }
 
     pub(super) async fn show_details(&self, checked: &Checked, press: &Press) -> Acted {
         let view = self.with_facts(&checked.request, None, "", forms::details_view);
-        self.open_form(press, &view).await.map_err(|why| (Some(Box::new(checked.request.clone())), why))
+        self.open_form(&checked.place, press, &view).await.map_err(|why| (Some(Box::new(checked.request.clone())), why))
     }
 
-    pub(in crate::service) async fn open_form(&self, press: &Press, view: &serde_json::Value) -> Result<(), Why> {
+    pub(in crate::service) async fn open_form(
+        &self,
+        place: &Place,
+        press: &Press,
+        view: &serde_json::Value,
+    ) -> Result<(), Why> {
         let Some(trigger) = &press.trigger_id else { return Err(Why::Malformed("no trigger")) };
-        self.0.slack.open_view(trigger, view).await.map_err(|error| {
+        place.workspace.slack.open_view(trigger, view).await.map_err(|error| {
             tracing::warn!(error = error.code(), "a form could not be opened");
-            Why::SlackDown
+            Why::NoForm
         })
     }
 
     /// Revoke: whoever may decide now, a decider, or the requester.
     pub(super) async fn revoke_by_click(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
-        let Checked { request, button, message, voter } = checked;
+        let Checked { request, button, message, voter, .. } = checked;
         for _ in 0..CONFLICTS_MAX {
             let grant = match &request.state {
                 State::Approved { grant, .. } => self.0.store.grant(grant).await?,
@@ -234,7 +244,7 @@ pub(super) fn carried(press: &Press, checked: &Checked) -> String {
 }
 
 /// Whoever may decide now, a decider, or the requester.
-fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
+pub(super) fn may_revoke(request: &AccessRequest, grant: &Grant, voter: &Voter) -> bool {
     let subject = &request.asked.subject;
     let names = [Some(subject.id.as_str()), subject.email.as_deref()];
     let is_subject = names.into_iter().flatten().any(|name| Principal::new(name) == voter.principal);

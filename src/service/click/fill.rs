@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Acted, Checked, Why};
+use super::{Checked, FormAnswer, Sent, Why};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Choice, Filled, Proof, Refusal, Status};
+use crate::domain::access_request::{AccessRequest, Choice, Filled, Less, Proof, Refusal, Status};
 use crate::domain::policy::Ceremony;
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::service::{Error, Service};
@@ -19,7 +19,7 @@ impl Service {
         checked: Checked,
         form: &Submission,
         now: Timestamp,
-    ) -> Result<Acted, Error> {
+    ) -> Result<Sent, Error> {
         let request = &checked.request;
         let is_pending = request.status(now) == Status::Pending;
         if is_pending && checked.button.shown_version != request.shown_version {
@@ -35,10 +35,25 @@ impl Service {
             // Nobody was ever given such a form for this.
             return Ok(Err((Some(Box::new(checked.request)), Why::Malformed("unknown form"))));
         }
-        match self.filled(form, request) {
-            Ok(filled) => self.vote(checked, Choice::Approve, filled, Proof::Click, now).await,
-            Err(why) => Ok(Err((Some(Box::new(checked.request)), Why::Malformed(why)))),
+        let filled = match self.filled(form, request) {
+            Ok(filled) => filled,
+            Err(why) => return Ok(Err((Some(Box::new(checked.request)), Why::Malformed(why)))),
+        };
+        let step_up = match request.question.ceremony {
+            Ceremony::StepUp => match request.less(&checked.voter, &filled) {
+                Ok(Less::Nothing | Less::Narrower(_)) => true,
+                Ok(Less::Refused(_)) => false,
+                Err(refusal) => return Ok(Err((Some(Box::new(checked.request)), Why::Refused(refusal)))),
+            },
+            Ceremony::Click | Ceremony::Confirm | Ceremony::Match => false,
+        };
+        if step_up {
+            // It is approved in the browser: the form gives way to the link.
+            let view = self.link_to_sign_in(checked, filled, now).await?;
+            return Ok(view.map(|(_, view)| FormAnswer::Show(Box::new(view))));
         }
+        let acted = Box::pin(self.vote(checked, Choice::Approve, filled, Proof::Click, now)).await?;
+        Ok(acted.map(|()| FormAnswer::Close))
     }
 
     fn filled(&self, form: &Submission, request: &AccessRequest) -> Result<Filled, &'static str> {

@@ -8,23 +8,28 @@ mod act;
 mod again;
 mod check;
 mod fill;
+mod open;
 mod refusal;
 mod turn;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::workspaces::{Caller, Place};
 use super::{Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, Turn};
 use crate::domain::identity::Voter;
 use crate::domain::ids::{SetName, SlackChannelId, SlackGroupId};
 use crate::slack::click::{Press, Submission};
-use crate::slack::{access_form, approving, cards, forms, home, requester, reviews, talking};
-use crate::store::Button;
+use crate::slack::{access_form, approving, cards, digest, forms, home, requester, reviews, talking};
+use crate::store::{Button, Once};
 
-pub(super) use refusal::{Refusals, Why};
+use check::Sought;
+pub(super) use check::{counted_on, pressed_by};
+pub(super) use refusal::{Clicked, Refusals, Why};
 
 /// What a form's sender sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +46,14 @@ pub enum FormAnswer {
 
 /// A click that passed the checks on where it comes from and what it carries.
 pub(super) struct Checked {
+    /// The workspace of the access request, which is also where it was clicked.
+    pub(super) place: Arc<Place>,
     pub(super) request: AccessRequest,
     pub(super) button: Button,
     pub(super) message: MessageRef,
     pub(super) voter: Voter,
+    /// What caused it, where Slack names it.
+    pub(super) once: Option<Once>,
 }
 
 /// The approver sets that somebody is in, the user groups through which, and when the oldest part was learnt.
@@ -64,42 +73,53 @@ pub(super) struct Carried {
 
 pub(super) type Refused = (Option<Box<AccessRequest>>, Why);
 pub(super) type Acted = Result<(), Refused>;
+/// What becomes of a form that was sent.
+type Sent = Result<FormAnswer, Refused>;
 
 impl Service {
     /// A button was pressed. Whatever it leads to is committed when this returns; a refusal is whispered.
     ///
     /// # Errors
     /// When the store does not answer: then the click must not be acknowledged.
-    pub async fn pressed(&self, press: &Press) -> Result<(), Error> {
+    pub(super) async fn pressed(&self, from: &Caller, press: &Press) -> Result<(), Error> {
         match &press.view {
             Some(view) if view.callback_id == access_form::ACCESS_FORM => {
-                return Box::pin(self.access_chosen(press, view)).await;
+                return Box::pin(self.access_chosen(from, view)).await;
             }
-            Some(view) if view.callback_id == home::HOME => return Box::pin(self.control_pressed(press)).await,
+            Some(view) if view.callback_id == home::HOME => return Box::pin(self.control_pressed(from, press)).await,
             // A choice in a form says nothing before the form is sent.
             Some(view) if view.callback_id == access_form::EXTEND_FORM => return Ok(()),
             Some(_) => {}
             None if requester::ALL.contains(&press.action.as_str()) => {
-                return Box::pin(self.control_pressed(press)).await;
+                return Box::pin(self.control_pressed(from, press)).await;
             }
             None => {}
         }
-        Box::pin(self.pressed_on_card(press)).await.map(|_| ())
+        Box::pin(self.pressed_on_card(from, press)).await.map(|_| ())
     }
 
     /// A button of a card was pressed. Answers with the words of a refusal.
-    pub(super) async fn pressed_on_card(&self, press: &Press) -> Result<Option<String>, Error> {
+    pub(super) async fn pressed_on_card(&self, from: &Caller, press: &Press) -> Result<Option<String>, Error> {
         let now = self.now();
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&press.action.as_str()) {
-            return Box::pin(self.review_pressed(press, now)).await.map(|()| None);
+            return Box::pin(self.review_pressed(from, press, now)).await;
         }
         if press.action == forms::STEP_UP {
             // The browser opened a link; that Slack tells us of it changes nothing.
             return Ok(None);
         }
+        if press.action == digest::OPEN {
+            return Box::pin(self.opened_from_digest(from, press, now)).await;
+        }
+        let once = press.trigger_id.as_deref().map(Once::of);
+        if self.has_counted(once.as_ref()).await? {
+            return Ok(None);
+        }
         let (action, value) = pressed_what(press);
-        let outcome = match self.check(&press.origin, value, press.message.as_ref(), press.actions, now).await? {
+        let sought = Sought::Card(value);
+        let outcome = match self.check(from, sought, press.message.as_ref(), press.actions, now).await? {
             Ok(checked) => {
+                let checked = Checked { once, ..checked };
                 let stray = self.stray(&checked, now).await?;
                 let acted = match action {
                     cards::APPROVE => Box::pin(self.approve(checked, press, now)).await?,
@@ -123,10 +143,10 @@ impl Service {
         if let Err((request, why)) = outcome {
             let request = match request {
                 Some(request) => Some(request),
-                // Whoever comes from elsewhere is told who can decide, too.
-                None => self.request_of_button(value).await?.map(Box::new),
+                // Whoever comes from elsewhere is told who can decide, too; of another workspace's requests nobody is.
+                None => self.request_of_button(value).await?.filter(|it| self.is_at(&from.place, it)).map(Box::new),
             };
-            self.refused(&press.origin, press.channel.as_ref(), request.as_deref(), &why, now).await?;
+            self.refused(from, press.channel.as_ref(), request.as_deref(), &why, now).await?;
             return Ok(Some(self.words(&why, request.as_deref())));
         }
         Ok(None)
@@ -136,42 +156,49 @@ impl Service {
     ///
     /// # Errors
     /// When the store does not answer: then the form must not be acknowledged.
-    pub async fn submitted(&self, form: &Submission) -> Result<FormAnswer, Error> {
+    pub(super) async fn submitted(&self, from: &Caller, form: &Submission) -> Result<FormAnswer, Error> {
         match form.callback_id.as_str() {
-            access_form::ACCESS_FORM => return Box::pin(self.access_sent(form)).await,
-            access_form::EXTEND_FORM => return Box::pin(self.extension_sent(form)).await,
+            access_form::ACCESS_FORM => return Box::pin(self.access_sent(from, form)).await,
+            access_form::EXTEND_FORM => return Box::pin(self.extension_sent(from, form)).await,
             _ => {}
         }
         let now = self.now();
         if [reviews::JUSTIFIED, reviews::NOT_JUSTIFIED].contains(&form.callback_id.as_str()) {
-            return Box::pin(self.review_submitted(form, now)).await;
+            return Box::pin(self.review_submitted(from, form, now)).await;
+        }
+        let once = form.trigger_id.as_deref().map(Once::of);
+        if self.has_counted(once.as_ref()).await? {
+            return Ok(FormAnswer::Close);
         }
         let carried = serde_json::from_str::<Carried>(&form.private_metadata).ok();
         let message = carried.as_ref().and_then(|carried| {
             Some(MessageRef { channel: SlackChannelId::parse(carried.c.clone()).ok()?, ts: carried.t.clone() })
         });
         let value = carried.map(|carried| carried.v).unwrap_or_default();
-        let outcome = match self.check(&form.origin, &value, message.as_ref(), 1, now).await? {
-            Ok(checked) => Box::pin(self.form_sent(checked, form, now)).await?,
+        let outcome = match self.check(from, Sought::Card(&value), message.as_ref(), 1, now).await? {
+            Ok(checked) => Box::pin(self.form_sent(Checked { once, ..checked }, form, now)).await?,
             Err(refused) => Err(refused),
         };
-        let Err((request, why)) = outcome else { return Ok(FormAnswer::Close) };
-        self.write_down(&form.origin, request.as_deref(), &why, now).await?;
+        let (request, why) = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(refused) => refused,
+        };
+        self.write_down(from, request.as_deref(), &why, now).await?;
         Ok(FormAnswer::Say(self.words(&why, request.as_deref())))
     }
 
     /// What a form that passed the checks leads to. What it says is read against the stored request.
-    async fn form_sent(&self, checked: Checked, form: &Submission, now: Timestamp) -> Result<Acted, Error> {
+    async fn form_sent(&self, checked: Checked, form: &Submission, now: Timestamp) -> Result<Sent, Error> {
         let text = |block: &str| Some(form.value(block, block).trim().to_owned()).filter(|text| !text.is_empty());
         let malformed = |checked: Checked, why| Ok(Err((Some(Box::new(checked.request)), Why::Malformed(why))));
-        match form.callback_id.as_str() {
+        let acted = match form.callback_id.as_str() {
+            approving::APPROVE_FORM | approving::CHANGES_FORM => {
+                return Box::pin(self.approve_by_form(checked, form, now)).await;
+            }
             forms::DENY_FORM => match text(forms::REASON) {
                 Some(reason) => Box::pin(self.deny(checked, reason, now)).await,
                 None => malformed(checked, "no reason"),
             },
-            approving::APPROVE_FORM | approving::CHANGES_FORM => {
-                Box::pin(self.approve_by_form(checked, form, now)).await
-            }
             talking::COMMENT_FORM => match text(talking::WORDS) {
                 Some(words) => Box::pin(self.turned(checked, Turn::Comment(words), now)).await,
                 None => malformed(checked, "no words"),
@@ -180,6 +207,15 @@ impl Service {
                 Box::pin(self.hand_over(checked, form.value(talking::TO, talking::TO), now)).await
             }
             _ => malformed(checked, "unknown form"),
+        };
+        Ok(acted?.map(|()| FormAnswer::Close))
+    }
+
+    /// Whether this very click or form has counted: then it came once more, and there is nothing left to do.
+    pub(super) async fn has_counted(&self, once: Option<&Once>) -> Result<bool, Error> {
+        match once {
+            Some(once) => Ok(self.0.store.has_counted(once).await?),
+            None => Ok(false),
         }
     }
 

@@ -9,12 +9,13 @@ use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Refusal, State};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::identity::Outsider;
-use crate::domain::ids::{SlackChannelId, SlackUserId};
+use crate::domain::ids::{SlackChannelId, SlackTeamId, SlackUserId};
 use crate::domain::policy::Stricter;
 use crate::domain::review::ReviewRefusal;
+use crate::service::workspaces::Caller;
 use crate::service::{Error, Service};
-use crate::slack::click::{Foreign, Origin};
-use crate::slack::{cards, text};
+use crate::slack::click::Foreign;
+use crate::slack::{Message, cards, text};
 use crate::store::Commit;
 
 /// How many refusals of one person are written down within a minute; further ones are only counted.
@@ -30,8 +31,12 @@ pub(in crate::service) enum Why {
     Unmapped,
     UnknownButton,
     OtherMessage,
+    /// What it is about belongs to another workspace than the one it was clicked in.
+    Elsewhere,
     Malformed(&'static str),
     SlackDown,
+    /// Slack did not open the form in time.
+    NoForm,
     NotEnforced,
     MayNotRevoke,
     GrantOver,
@@ -61,8 +66,10 @@ impl Why {
             Self::Unmapped => "not_mapped",
             Self::UnknownButton => "unknown_button",
             Self::OtherMessage => "other_message",
+            Self::Elsewhere => "of_another_workspace",
             Self::Malformed(_) => "malformed",
             Self::SlackDown => "slack_unavailable",
+            Self::NoForm => "form_not_opened",
             Self::NotEnforced => "ceremony_not_enforced",
             Self::MayNotRevoke => "may_not_revoke",
             Self::GrantOver => "grant_over",
@@ -95,6 +102,15 @@ impl Why {
     }
 }
 
+/// Who clicked, for the record.
+pub(in crate::service) struct Clicked<'a> {
+    pub user: Option<&'a SlackUserId>,
+    /// The workspace that the account says to be of.
+    pub team: Option<&'a str>,
+    /// The workspace that it reached us through.
+    pub through: Option<&'a SlackTeamId>,
+}
+
 /// Counts refusals per person, so that nobody can flood the audit.
 #[derive(Default)]
 pub(in crate::service) struct Refusals(Mutex<HashMap<String, (i64, u32)>>);
@@ -119,48 +135,43 @@ impl Service {
     /// A refusal is written down at a bounded rate and whispered to whoever clicked.
     pub(in crate::service) async fn refused(
         &self,
-        origin: &Origin,
+        from: &Caller,
         channel: Option<&SlackChannelId>,
         request: Option<&AccessRequest>,
         why: &Why,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.write_down(origin, request, why, now).await?;
-        if let (Some(channel), Some(user)) = (channel.cloned(), origin.user.as_ref().map(|user| user.id.clone())) {
-            let (slack, message) = (self.0.slack.clone(), cards::refusal(&self.words(why, request)));
-            tokio::spawn(async move {
-                if let Err(error) = slack.whisper(&channel, &user, &message).await {
-                    tracing::warn!(error = error.code(), "a refusal could not be whispered");
-                }
-            });
-        }
+        self.write_down(from, request, why, now).await?;
+        whisper(from, channel, cards::refusal(&self.words(why, request)));
         Ok(())
     }
 
     pub(in crate::service) async fn write_down(
         &self,
-        origin: &Origin,
+        from: &Caller,
         request: Option<&AccessRequest>,
         why: &Why,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let user = origin.user.as_ref();
-        let team = user.and_then(|user| user.team_id.clone());
-        self.write_refusal(user.map(|user| &user.id), team, request, why.code(), now).await
+        let user = from.origin.user.as_ref();
+        let team = user.and_then(|user| user.team_id.as_deref());
+        let who = Clicked { user: user.map(|user| &user.id), team, through: Some(from.place.team()) };
+        self.write_refusal(who, request, why.code(), now).await
     }
 
     /// One refused click, form or confirmation, at a bounded rate for each person.
     pub(in crate::service) async fn write_refusal(
         &self,
-        user: Option<&SlackUserId>,
-        team: Option<String>,
+        Clicked { user, team, through }: Clicked<'_>,
         request: Option<&AccessRequest>,
         why: &'static str,
         now: Timestamp,
     ) -> Result<(), Error> {
         metrics::counter!("countersign_clicks_refused_total", "why" => why).increment(1);
         let who = user.map_or("nobody", |user| user.as_str());
-        if !self.0.refusals.may_be_written(who, now) {
+        // The same id in two workspaces is two people.
+        let counted = through.map_or_else(|| who.to_owned(), |through| format!("{through}/{who}"));
+        if !self.0.refusals.may_be_written(&counted, now) {
             return Ok(());
         }
         let audit = AuditEntry {
@@ -171,7 +182,7 @@ impl Service {
             grant_id: None,
             summary: format!("a click of {who} was refused: {}", why.replace('_', " ")),
             detail: json!({
-                "why": why, "team": team, "shown_version": request.map(|request| request.shown_version),
+                "why": why, "team": team, "through": through, "shown_version": request.map(|request| request.shown_version),
                 "policy": self.policy().version,
             }),
         };
@@ -179,9 +190,10 @@ impl Service {
         Ok(())
     }
 
-    /// The words for the person. They say that nothing was changed, and who can decide.
+    /// The words for the person. Of what belongs to another workspace they say nothing. Else they say that nothing was changed, and who can decide.
     pub(in crate::service) fn words(&self, why: &Why, request: Option<&AccessRequest>) -> String {
-        let who = request.map(|request| self.approver_words(request)).unwrap_or_default();
+        let theirs = request.filter(|_| *why != Why::Elsewhere);
+        let who = theirs.map(|request| self.approver_words(request)).unwrap_or_default();
         let can =
             if who.is_empty() { String::new() } else { format!(" {who} can decide, never the person who asked.") };
         let text = match why {
@@ -197,9 +209,13 @@ impl Service {
             Why::UnknownButton | Why::OtherMessage | Why::Refused(Refusal::OutOfDate) => {
                 "This button is out of date. Look for the newest card of this request.".to_owned()
             }
+            Why::Elsewhere => "This belongs to another workspace: only its members can decide it.".to_owned(),
             Why::Malformed(_) => "That could not be understood.".to_owned(),
             Why::SlackDown => {
                 "Slack could not be asked just now whether you may decide. Try again in a moment.".to_owned()
+            }
+            Why::NoForm => {
+                "The form could not be opened: Slack allows three seconds for it. Press the button again.".to_owned()
             }
             Why::NotEnforced => "This request needs a ceremony that this version does not offer.".to_owned(),
             Why::MayNotRevoke => format!("You can't revoke this grant: an approver or the requester can.{can}"),
@@ -255,6 +271,18 @@ impl Service {
         };
         format!("{text} Nothing was changed.")
     }
+}
+
+/// Tells whoever did something what became of it, where only they see it. It is nothing that must not be lost.
+pub(super) fn whisper(from: &Caller, channel: Option<&SlackChannelId>, message: Message) {
+    let user = from.origin.user.as_ref().map(|user| user.id.clone());
+    let (Some(channel), Some(user)) = (channel.cloned(), user) else { return };
+    let slack = from.place.workspace.slack.clone();
+    tokio::spawn(async move {
+        if let Err(error) = slack.whisper(&channel, &user, &message).await {
+            tracing::warn!(error = error.code(), "an answer to a click could not be whispered");
+        }
+    });
 }
 
 /// What the policy of now wants besides.

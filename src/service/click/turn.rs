@@ -14,7 +14,7 @@ impl Service {
     /// An approver takes an approval back. Nothing else has to hold than that it is theirs and people still decide.
     pub(super) async fn take_back(&self, checked: Checked, now: Timestamp) -> Result<Acted, Error> {
         let voter = Box::new(checked.voter.clone());
-        self.happens(checked, Event::TookBack(voter), now).await
+        Box::pin(self.happens(checked, Event::TookBack(voter), now)).await
     }
 
     /// An approver does something that decides nothing.
@@ -22,7 +22,7 @@ impl Service {
         match self.may_act(checked, now) {
             Ok(checked) => {
                 let voter = Box::new(checked.voter.clone());
-                self.happens(checked, Event::Turned(voter, turn), now).await
+                Box::pin(self.happens(checked, Event::Turned(voter, turn), now)).await
             }
             Err(refused) => Ok(Err(refused)),
         }
@@ -57,7 +57,7 @@ impl Service {
     }
 
     async fn happens(&self, checked: Checked, event: Event, now: Timestamp) -> Result<Acted, Error> {
-        let Checked { mut request, button, message, .. } = checked;
+        let Checked { mut request, button, message, once, .. } = checked;
         let refused = |request: AccessRequest, why| Ok(Err((Some(Box::new(request)), why)));
         for _ in 0..CONFLICTS_MAX {
             let step = match request.apply(event.clone(), now) {
@@ -69,11 +69,13 @@ impl Service {
             commit.taken_back = gone.map(|one| one.place);
             commit.bind = Some((button.hash.clone(), message.clone()));
             commit.card = button.ts.is_none().then(|| (request.id.clone(), message.clone()));
+            commit.once.clone_from(&once);
             match self.0.store.commit(commit, now).await? {
                 Outcome::Done => {
                     self.tell(Some(&request.id));
                     return Ok(Ok(()));
                 }
+                Outcome::Conflict if self.has_counted(once.as_ref()).await? => return Ok(Ok(())),
                 Outcome::Conflict => match self.0.store.request(&request.id).await? {
                     Some(again) if again.version != request.version => request = again,
                     Some(same) => return refused(same, Why::OtherMessage),

@@ -150,7 +150,7 @@ async fn while_slack_is_down_standing_grants_go_on_and_nothing_is_lost() {
         app.advance(minutes(1)).await;
     }
     app.restart().await;
-    app.page("/page/plug", json!({ "plugged": true })).await;
+    app.plug_in().await;
     for _ in 0..3 {
         app.advance(minutes(1)).await;
     }

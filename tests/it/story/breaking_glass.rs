@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::asker::says;
 use crate::support::asking::{Answer, alice, but};
 use crate::support::slack::Card;
 use crate::support::world::{AUDIENCE, DESK, HYDRA_KEY, POLICY};
@@ -92,8 +93,7 @@ async fn dora_breaks_the_glass_everybody_is_told_and_bob_reviews_it() {
         app.click(person, &card, "review_justified").await;
         assert!(app.whisper_comes(person, DESK).await.contains(words), "{person}");
     }
-    let bob = countersign::domain::ids::SlackUserId::parse("U0BOB").expect("an id");
-    assert_eq!(app.service().reviews_for(&bob, 10).await.expect("a list").len(), 1);
+    assert!(app.opens_home("U0BOB").await.to_string().contains("Waiting for your review"));
     app.review("U0BOB", &card, "review_justified", "The tills were down indeed.").await;
     let done = app.card(DESK).await;
     assert!(done.head().starts_with("Reviewed: justified") && done.says.contains("<@U0BOB>"), "{}", done.says);
@@ -230,4 +230,57 @@ async fn calls_of_the_same_instant_break_it_once_and_a_revoked_one_says_so() {
         1,
         "still to review"
     );
+}
+
+#[tokio::test]
+async fn a_review_stands_in_the_home_of_whoever_may_answer_it_and_is_answered_there() {
+    let app = start().await;
+    for person in ["U0BOB", "U0DORA", "U0NORA"] {
+        app.opens_home(person).await;
+    }
+    app.ask(&emergency(json!({}))).await.granted();
+    app.advance(minutes(1)).await;
+    let his = says(&app.home("U0BOB").await);
+    assert!(his.contains("Waiting for your review* (1)") && his.contains("To be reviewed by"), "{his}");
+    for other in ["U0DORA", "U0NORA"] {
+        assert!(!says(&app.home(other).await).contains("your review"), "{other}");
+    }
+    app.advance(minutes(24 * 60)).await;
+    let his = says(&app.home("U0BOB").await);
+    assert!(his.contains("*Overdue* since") && his.contains("It ended"), "{his}");
+    // Dora presses what stands in Bob's Home: it is not hers.
+    let before = app.decided().await;
+    let home = app.home("U0BOB").await;
+    let row =
+        home["blocks"].as_array().expect("blocks").iter().find(|block| block.to_string().contains("review_justified"));
+    let row = row.expect("a row");
+    app.page(
+        "/page/click",
+        json!({
+            "as": "U0BOB", "view_id": home["id"], "block_id": row["block_id"], "action_id": "review_justified",
+            "value": row["elements"][0]["value"], "override": { "user": { "id": "U0DORA" } },
+        }),
+    )
+    .await;
+    assert_eq!(app.decided().await, before);
+    app.presses_at_home("U0BOB", "review_justified").await;
+    app.fill("U0BOB", json!({ "note": "The tills were down indeed." })).await;
+    assert!(app.card(DESK).await.head().starts_with("Reviewed: justified"));
+    app.advance(minutes(1)).await;
+    assert!(!says(&app.home("U0BOB").await).contains("your review"));
+    // A Home that was left open is told so, and nothing is reviewed twice.
+    let before = app.decided().await;
+    app.page(
+        "/page/click",
+        json!({
+            "as": "U0BOB", "view_id": home["id"], "block_id": row["block_id"], "action_id": "review_justified",
+            "value": row["elements"][0]["value"],
+        }),
+    )
+    .await;
+    app.settle().await;
+    let (now, then): (Vec<_>, Vec<_>) = (app.decided().await, before);
+    let reviews = |all: &[(&'static str, Option<String>)]| all.iter().find(|(table, _)| *table == "reviews").cloned();
+    assert_eq!(reviews(&now), reviews(&then));
+    assert!(app.form("U0BOB").await.to_string().contains("already answered"), "{}", app.form("U0BOB").await);
 }

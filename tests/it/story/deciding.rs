@@ -86,12 +86,14 @@ async fn two_who_click_at_the_same_instant_decide_once() {
     let app = TestApp::start().await;
     let request = app.ask(&alice("ledger:write")).await.pending();
     let card = app.card(LEDGER).await;
+    // One of the clicks comes twice: its second copy is no click, and is told to nobody.
     app.fault(json!({ "method": "block_actions", "kind": "duplicate_interactions", "times": 1 })).await;
     let (one, two) = tokio::join!(app.click("U0BOB", &card, "approve"), app.click("U0CAROL", &card, "approve"));
     assert_eq!((&one["status"], &two["status"]), (&json!(200), &json!(200)));
     let happened = app.happened_to(&request).await;
     assert_eq!(happened.iter().filter(|kind| *kind == "request.approved").count(), 1, "{happened:?}");
-    assert_eq!(happened.iter().filter(|kind| *kind == "click.refused").count(), 2, "{happened:?}");
+    let refused = happened.iter().filter(|kind| *kind == "click.refused").count();
+    assert!((1..=2).contains(&refused), "the other person, and both copies if that was theirs: {happened:?}");
     assert_eq!(app.operator_sees("/v1/grants").await["grants"].as_array().expect("a list").len(), 1);
 }
 
@@ -160,7 +162,7 @@ async fn an_approver_who_has_left_by_the_hand_over_does_not_count() {
     assert!(app.happened().await.iter().all(|kind| kind != "token.issued"));
     let cards = app.cards(LEDGER).await;
     assert!(
-        cards[0].head().starts_with("Revoked") && cards[0].says.contains("not be enough any more"),
+        cards[0].head().starts_with("Revoked") && cards[0].says.contains("not be enough any more (rule `writing`)"),
         "{}",
         cards[0].says
     );

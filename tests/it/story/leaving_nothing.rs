@@ -18,7 +18,7 @@ async fn start() -> TestApp {
 /// Another policy is in force from now on.
 async fn now_says(app: &TestApp, policy: &str) {
     std::fs::write(app.file("policy.toml"), policy).expect("a policy");
-    assert!(app.running().reload_policy().await.expect("it is written down"));
+    assert!(app.running().reload().await.expect("it is written down"));
 }
 
 async fn grants(app: &TestApp) -> usize {

@@ -173,10 +173,14 @@ ask = { approvers = ["leads"], approvals = 1, max_duration = "1h", on_deactivati
     let seal = app.cards(DESK).await.pop().expect("a card");
     app.approve("U0BOB", &seal).await;
     app.ask(&alice("ledger:seal")).await.granted();
+    app.ask(&alice("ledger:write")).await.pending();
+    app.approve("U0BOB", &app.card(LEDGER).await).await;
+    app.ask(&alice("ledger:write")).await.granted();
     app.person_becomes("U0BOB", json!({ "deleted": true })).await;
     app.account_event("U0BOB").await;
     assert!(app.happened().await.contains(&"vote.struck".to_owned()));
     assert!(app.cards(DESK).await[1].head().starts_with("Revoked"), "the rule says that such a grant ends");
+    app.ask(&alice("ledger:write")).await.granted();
     app.approve("U0CAROL", &app.cards(DESK).await[0]).await;
     assert!(app.cards(DESK).await[0].head().starts_with("Approval needed"), "one vote, and Bob's is none any more");
     // Alice leaves: what she waits for is withdrawn.

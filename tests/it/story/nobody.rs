@@ -9,6 +9,7 @@ use crate::support::world::{DESK, POLICY};
 async fn says_why(app: &TestApp, why: &str) {
     let refused = app.ask(&alice("plain:x")).await;
     assert!(refused.denied().contains("No one can decide") && refused.text.contains(why), "{}", refused.text);
+    assert!(refused.text.contains("The rule `anything plain` asks for them."), "{}", refused.text);
     assert!(app.cards(DESK).await.is_empty());
     assert_eq!(app.happened().await.last().map(String::as_str), Some("token.refused"));
     let metrics = Answer::of(app.http.get(app.url("/metrics"))).await.text;

@@ -59,6 +59,16 @@ async fn an_owner_that_cannot_be_told_refuses_at_the_opening_and_at_the_click() 
 }
 
 #[tokio::test]
+async fn an_owner_of_the_opening_stays_one_whatever_the_policy_says_later() {
+    let mut app = TestApp::stage().policy(owned(r#"["carol@example.com"]"#)).start().await;
+    app.ask(&alice("ledger:write")).await.pending();
+    app.stop().await;
+    std::fs::write(app.file("policy.toml"), POLICY).expect("a policy");
+    app.run().await.expect("it starts");
+    refused_as_own(&app, "U0CAROL", &alice("ledger:write")).await;
+}
+
+#[tokio::test]
 async fn an_owner_who_became_one_before_the_hand_over_does_not_count_any_more() {
     let mut app = TestApp::start().await;
     app.ask(&alice("ledger:write")).await.pending();

@@ -18,6 +18,11 @@ const DECISIONS: [(&str, &str); 8] = [
     ("outbox", "SELECT group_concat(id || state, '; ') FROM outbox"),
 ];
 
+/// Why a click was refused, as its audit entry says.
+pub fn why(entry: &Value) -> &str {
+    entry["detail"]["why"].as_str().unwrap_or_default()
+}
+
 impl TestApp {
     /// A connection of the test's own to the database file.
     pub async fn database(&self) -> SqliteConnection {

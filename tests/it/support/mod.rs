@@ -2,6 +2,7 @@
 
 pub mod asker;
 pub mod asking;
+pub mod boreas;
 pub mod looking;
 pub mod provider;
 pub mod raw;
@@ -38,6 +39,7 @@ pub struct TestApp {
     folder: PathBuf,
     running: Option<Running>,
     worker: Worker,
+    sockets: bool,
     _slack_stops: watch::Sender<bool>,
     _temporary: TempDir,
 }
@@ -49,6 +51,7 @@ pub struct Stage {
     folder: Option<PathBuf>,
     changes: Vec<(String, String)>,
     sockets: bool,
+    both: bool,
 }
 
 impl Stage {
@@ -67,6 +70,12 @@ impl Stage {
     /// Slack's calls come through sockets.
     pub fn sockets(mut self) -> Self {
         self.sockets = true;
+        self
+    }
+
+    /// With a second workspace, Boreas, in the same service.
+    pub fn two_workspaces(mut self) -> Self {
+        self.both = true;
         self
     }
 
@@ -98,7 +107,11 @@ impl Stage {
         let database = folder.join("countersign.db").display().to_string();
         let mut config = world::config(&address.to_string(), &slack_url, &database);
         if self.sockets {
-            config = config.replacen("[slack]", "[slack]\napp_token = { env = \"APP_TOKEN\" }", 1);
+            config = config.replacen("[slack]\n", "[slack]\napp_token = { env = \"APP_TOKEN\" }\n", 1);
+        }
+        if self.both {
+            config = boreas::config(&config, &slack_url, self.sockets);
+            playground.install(boreas::installation(self.sockets));
         }
         for (passage, other) in &self.changes {
             assert!(config.contains(passage.as_str()), "the configuration has no {passage:?}");
@@ -120,6 +133,7 @@ impl Stage {
             folder,
             running: None,
             worker: self.worker,
+            sockets: self.sockets,
             _slack_stops: slack_stops,
             _temporary: temporary,
         }
@@ -145,6 +159,7 @@ impl TestApp {
             folder: None,
             changes: Vec::new(),
             sockets: over_sockets(),
+            both: false,
         }
     }
 
@@ -156,12 +171,20 @@ impl TestApp {
         let loaded =
             Config::load(&self.folder.join("countersign.toml"), &env).map_err(|errors| anyhow::anyhow!("{errors}"))?;
         let clock: SharedClock = Arc::new(self.clock.clone());
-        let sockets = loaded.config.slack.app_token.is_some();
         self.running = Some(Box::pin(app::start(loaded, clock, listener, self.worker)).await?);
-        if sockets {
+        // Where Slack is down there is none to wait for.
+        if self.sockets && self.playground.is_plugged() {
             self.until_real(PATIENCE, async || !self.sockets().await.is_empty()).await;
         }
         Ok(())
+    }
+
+    /// Slack's plug is in again. What people do reaches the service at once over HTTP, over sockets once one is open.
+    pub async fn plug_in(&self) {
+        self.page("/page/plug", serde_json::json!({ "plugged": true })).await;
+        if self.sockets {
+            self.until_real(PATIENCE, async || !self.sockets().await.is_empty()).await;
+        }
     }
 
     /// Stops it as SIGTERM does: held calls are answered.

@@ -26,6 +26,11 @@ impl Card {
         self.message["blocks"][0]["text"]["text"].as_str().unwrap_or_default()
     }
 
+    /// Whether it is the card of several access requests.
+    pub fn is_digest(&self) -> bool {
+        self.says.contains("(digest `")
+    }
+
     /// The buttons' actions, in order.
     pub fn buttons(&self) -> Vec<&str> {
         self.elements().filter_map(|(_, element)| element["action_id"].as_str()).collect()
@@ -48,11 +53,19 @@ impl Card {
         Some((block.to_owned(), value.to_owned()))
     }
 
+    /// The block and the value of the button of a digest that opens an access request, where there is one.
+    pub fn opener(&self, request: &str) -> Option<(String, String)> {
+        let opens = |element: &Value| element["value"].as_str().is_some_and(|value| value.ends_with(request));
+        let (block, element) = self.elements().find(|(_, element)| element["action_id"] == "open" && opens(element))?;
+        Some((block.to_owned(), element["value"].as_str()?.to_owned()))
+    }
+
     fn elements(&self) -> impl Iterator<Item = (&str, &Value)> {
         let blocks = self.message["blocks"].as_array().into_iter().flatten();
-        blocks.filter(|block| block["type"] == "actions").flat_map(|block| {
+        blocks.flat_map(|block| {
             let id = block["block_id"].as_str().unwrap_or_default();
-            block["elements"].as_array().into_iter().flatten().map(move |element| (id, element))
+            let in_a_row = block["elements"].as_array().filter(|_| block["type"] == "actions");
+            in_a_row.into_iter().flatten().chain(block.get("accessory")).map(move |element| (id, element))
         })
     }
 }
@@ -85,7 +98,7 @@ impl TestApp {
         serde_json::from_str(&response.text().await.expect("a body")).unwrap_or(Value::Null)
     }
 
-    async fn page_get(&self, path: &str) -> Value {
+    pub async fn page_get(&self, path: &str) -> Value {
         let response = self.http.get(format!("{}{path}", self.slack_url)).send().await.expect("an answer");
         response.json().await.expect("JSON")
     }
@@ -187,6 +200,24 @@ impl TestApp {
         let report = self.page("/page/click", click).await;
         self.settle().await;
         report
+    }
+
+    /// Somebody opens an access request from a digest; answers how the service took it.
+    pub async fn open(&self, person: &str, digest: &Card, request: &str) -> Value {
+        let (block, value) = digest.opener(request).unwrap_or_else(|| panic!("no button: {}", digest.says));
+        let click = json!({
+            "as": person, "channel": digest.channel, "ts": digest.ts, "block_id": block, "action_id": "open",
+            "value": value,
+        });
+        let report = self.page("/page/click", click).await;
+        self.settle().await;
+        report
+    }
+
+    /// The cards in somebody's direct messages, oldest first, with what they say now.
+    pub async fn own_cards(&self, person: &str) -> Vec<Card> {
+        let all = self.messages(person, &format!("D{}", &person[1..])).await;
+        all.into_iter().filter(|card| !card.head().is_empty() && !card.is_digest()).collect()
     }
 
     /// Somebody chooses from the menu of a card.

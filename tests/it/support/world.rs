@@ -16,6 +16,9 @@ pub const SIGNING_SECRET: &str = "CANARY-signing-secret-0123456789";
 pub const OLD_SIGNING_SECRET: &str = "CANARY-old-signing-secret-012345";
 pub const BOT_TOKEN: &str = "CANARY-bot-token-0123456789";
 pub const APP_TOKEN: &str = "xapp-CANARY-app-token-0123456789";
+pub const BOREAS_SIGNING_SECRET: &str = "CANARY-boreas-signing-secret-0123";
+pub const BOREAS_BOT_TOKEN: &str = "CANARY-boreas-bot-token-0123456789";
+pub const BOREAS_APP_TOKEN: &str = "xapp-CANARY-boreas-app-token-01234";
 pub const HYDRA_KEY: &str = "CANARY-hydra-key-0123456789";
 pub const PEP_TOKEN: &str = "CANARY-pep-token-0123456789";
 pub const OPERATOR_KEY: &str = "CANARY-operator-key-0123456789";
@@ -209,6 +212,9 @@ pub fn environment() -> HashMap<&'static str, &'static str> {
         ("NEW_SECRET", NEW_SECRET),
         ("HYDRA_KEY", HYDRA_KEY),
         ("PEP_TOKEN", PEP_TOKEN),
+        ("BOREAS_BOT_TOKEN", BOREAS_BOT_TOKEN),
+        ("BOREAS_APP_TOKEN", BOREAS_APP_TOKEN),
+        ("BOREAS_SIGNING_SECRET", BOREAS_SIGNING_SECRET),
         ("STEP_UP_SECRET", super::provider::CLIENT_SECRET),
     ])
 }

@@ -98,9 +98,9 @@ proptest! {
 
 /// How many rules are left to be evaluated.
 fn left(when: &[&str], request: &TokenRequest) -> usize {
-    let rules = policy(when.iter().map(|when| ("it", *when, deny("No."))).collect());
+    let policy = policy(when.iter().map(|when| ("it", *when, deny("No."))).collect());
     let scope = request.scopes.judged().remove(0);
-    rules.rules.candidates(request, &scope).count()
+    rules::Sieve::new(&policy.rules, request).candidates(&scope).len()
 }
 
 #[test]
@@ -121,6 +121,15 @@ fn what_cannot_match_is_not_evaluated() {
     ] {
         assert_eq!(left(&[when], &request), 0, "{when}");
     }
+    // What the request tells is asked once, whatever its scopes are; what a scope tells, for each of them.
+    let several = asked_with("a a:read b:read", &json!({}));
+    let two = policy(vec![
+        ("client", "client.id == 'x' && now.getHours() > 7", deny("No.")),
+        ("scope", "scope.startsWith('b') && now.getHours() > 7", deny("No.")),
+    ]);
+    let mut sieve = rules::Sieve::new(&two.rules, &several);
+    let left_of_two: Vec<usize> = several.scopes.judged().iter().map(|scope| sieve.candidates(scope).len()).collect();
+    assert_eq!(left_of_two, [0, 0, 1]);
     for when in ["scope == 'b' || now.getHours() > 7", "!(scope == 'b' && context.level > 3)", "scope == 'a:read'"] {
         assert_eq!(left(&[when], &request), 1, "{when}");
     }

@@ -148,6 +148,56 @@ fn claims_holes_and_people_who_are_only_told_are_named() {
     }
 }
 
+#[test]
+fn a_client_that_may_ask_for_itself_and_that_nobody_owns_is_named() {
+    let asked = || asks(ask(&["leads"], 1));
+    let about = |rules: Vec<(&str, &str, Outcome)>, owners: Owners| {
+        let mut rules = with_till(policy(rules));
+        rules.resources[0].owners = owners;
+        let known = found(&rules, Weight::Know).into_iter();
+        known.filter(|says| says.contains("`owners` names nobody")).collect::<Vec<_>>()
+    };
+    let says = about(vec![("it", "scope == 'see'", asked())], Owners::default());
+    assert!(says.len() == 1 && says[0].starts_with("resource `Till`") && says[0].contains("rule 1 `it`"), "{says:?}");
+    let dana = Owners::Named([crate::domain::identity::Principal::new("dana@example.org")].into());
+    let trusting = Ask { self_approval: SelfApproval::Allowed, ..ask(&["leads"], 1) };
+    for (rules, owners) in [
+        (vec![("it", "scope == 'see'", asked())], dana),
+        (vec![("it", "scope == 'see'", asked())], Owners::compile("context.owners").unwrap()),
+        (vec![("it", "scope == 'see' && subject.kind == 'user'", asked())], Owners::default()),
+        (vec![("no", "subject.kind == 'client'", deny("No.")), ("it", "true", asked())], Owners::default()),
+        (vec![("it", "scope == 'elsewhere'", asked())], Owners::default()),
+        (vec![("it", "true", allow(5))], Owners::default()),
+        (vec![("it", "true", asks(trusting))], Owners::default()),
+    ] {
+        let names: Vec<&str> = rules.iter().map(|(_, when, _)| *when).collect();
+        assert!(about(rules.clone(), owners).is_empty(), "{names:?}");
+    }
+}
+
+#[test]
+fn whoever_counts_for_several_requirements_at_once_is_named() {
+    let both = || {
+        let (a, b) = (ask(&["a"], 1), ask(&["b"], 1));
+        let requirements = a.requirements.iter().chain(&b.requirements).cloned().collect();
+        let rules = with_till(policy(vec![("both", "scope == 'open'", asks(Ask { requirements, ..a.clone() }))]));
+        Policy { shared: true, ..rules }
+    };
+    let twice = |sets: &[(&str, &[&str], &[&str])]| {
+        let known = found(&with_people(both(), sets), Weight::Know);
+        known.iter().any(|says| says.contains("`shared = true`: somebody who is in a and in b"))
+    };
+    assert!(twice(&[("a", &["U0ANN"], &[]), ("b", &["U0ANN", "U0BEN"], &[])]));
+    assert!(twice(&[("a", &["U0ANN"], &[]), ("b", &[], &["S0ALL"])]));
+    assert!(!twice(&[("a", &["U0ANN"], &[]), ("b", &["U0BEN"], &[])]));
+    // For what is critical that is one person, not two.
+    let says = found(&both(), Weight::Mend).join(" ");
+    assert!(says.contains("asks one person, who may be in all of its approver sets, for a click"), "{says}");
+    let weak = question(ruling(&both(), &asked("open"), true)).not_now.expect("refused");
+    assert!(weak.says.contains("two people or a stronger ceremony"), "{}", weak.says);
+    assert_eq!(question(ruling(&Policy { shared: false, ..both() }, &asked("open"), true)).not_now, None);
+}
+
 /// An explanation tells the same verdict, and each part that it blames is false.
 #[test]
 fn an_explanation_names_the_part_that_was_false_with_what_it_saw() {

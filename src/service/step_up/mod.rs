@@ -4,54 +4,31 @@
 //! back only proves who sits there. What decides is the confirmation afterwards, bound to the click, the access
 //! request and the version that was shown, and it goes through the same checks and the same commit as any click.
 
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+mod session;
 
-use super::click::{Acted, Checked, Why};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::click::{Acted, Checked, Clicked, Refused, Why};
 use super::deliver::random_text;
 use super::{Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Choice, Filled, MessageRef, Proof, Refusal, Status};
+use crate::domain::access_request::{AccessRequest, Choice, Filled, Proof, Refusal, Status};
 use crate::domain::hashing::sha256_hex;
 use crate::domain::identity::Principal;
-use crate::domain::ids::SlackUserId;
-use crate::openid::{NotProven, Provider};
+use crate::domain::scope::ScopeSet;
+use crate::openid::Provider;
 use crate::slack::click::Press;
 use crate::slack::forms;
 use crate::store::{Stage, StepUpKey, StepUpMove, StepUpRow};
 
+pub use session::NoStepUp;
+use session::Session;
+
 /// How long an approver has, from the click to the confirmation, in seconds.
 const LASTS_SECONDS: i64 = 600;
-
-/// What is kept of an authentication under way.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Session {
-    /// Who clicked.
-    user: SlackUserId,
-    /// The directory identity that must come back.
-    who: Principal,
-    /// The button that was clicked, by its hash.
-    button: String,
-    /// The message it stands on.
-    message: MessageRef,
-    /// The version that was shown.
-    shown_version: u32,
-    /// The browser that went to the provider, by the hash of its cookie.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    browser: Option<String>,
-    /// What must come back in the ID token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nonce: Option<String>,
-    /// The verifier of PKCE.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    verifier: Option<String>,
-    /// When the browser was sent away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sent_at: Option<Timestamp>,
-    /// What the provider said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    proof: Option<Proof>,
-}
 
 /// A browser that is sent to the provider.
 #[derive(Debug)]
@@ -78,8 +55,12 @@ pub struct Returned {
 /// What the approver is asked to confirm.
 #[derive(Debug)]
 pub struct Confirmation {
-    /// The access request, as it is now.
+    /// The access request, with what the approver leaves of it.
     pub request: Box<AccessRequest>,
+    /// The scopes that the approver takes out.
+    pub taken_out: ScopeSet,
+    /// Why, in the approver's words.
+    pub note: Option<String>,
     /// Who is approving.
     pub who: Principal,
     /// What each scope means, in the order of the scopes: the scope, and words where the policy has some.
@@ -88,34 +69,25 @@ pub struct Confirmation {
     pub csrf: SecretString,
 }
 
-/// Why a page of this ceremony shows nothing to confirm. Nothing was decided.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoStepUp {
-    /// Unknown, used or too old.
-    #[error("This link is used up or too old. Click Approve on the card again.")]
-    Gone,
-    /// It came back to another browser than the one that was sent.
-    #[error("You came back in another browser than you left with. Click Approve on the card again.")]
-    OtherBrowser,
-    /// The provider did not authenticate anybody.
-    #[error("The sign-in was not completed. Click Approve on the card again.")]
-    NotSignedIn,
-    /// Somebody else signed in.
-    #[error("You signed in as somebody else than the approver who clicked. Nothing was approved.")]
-    SomebodyElse,
-    /// The provider's answer does not count.
-    #[error("The sign-in does not count: {0}.")]
-    NotProven(NotProven),
-    /// The click does not count any more; the words say why.
-    #[error("{0}")]
-    Refused(String),
-}
-
 type Outcome<T> = Result<Result<T, NoStepUp>, Error>;
 
 impl Service {
     /// The Approve button of a request that needs this ceremony: gives the approver a link.
     pub(super) async fn send_a_link(&self, checked: Checked, press: &Press, now: Timestamp) -> Result<Acted, Error> {
+        let place = Arc::clone(&checked.place);
+        Ok(match self.link_to_sign_in(checked, Filled::default(), now).await? {
+            Ok((request, view)) => self.open_form(&place, press, &view).await.map_err(|why| (Some(request), why)),
+            Err(refused) => Err(refused),
+        })
+    }
+
+    /// The view with the link. What was filled in is kept with it, and not asked for again.
+    pub(super) async fn link_to_sign_in(
+        &self,
+        checked: Checked,
+        filled: Filled,
+        now: Timestamp,
+    ) -> Result<Result<(Box<AccessRequest>, Value), Refused>, Error> {
         let refuse = |request: AccessRequest, why| Ok(Err((Some(Box::new(request)), why)));
         if self.0.openid.is_none() {
             return refuse(checked.request, Why::NotEnforced);
@@ -124,6 +96,9 @@ impl Service {
             Status::Pending if checked.button.shown_version != checked.request.shown_version => {
                 Some(Refusal::OutOfDate)
             }
+            Status::Pending if checked.request.needs_a_reason_of(&checked.voter) && filled.note.is_none() => {
+                Some(Refusal::ReasonNeeded)
+            }
             Status::Pending => checked.request.may_approve(&checked.voter).err(),
             settled => Some(Refusal::Settled(settled)),
         };
@@ -131,7 +106,7 @@ impl Service {
             return refuse(checked.request, Why::Refused(refusal));
         }
         let link = random_text();
-        let Checked { request, button, message, voter } = checked;
+        let Checked { request, button, message, voter, .. } = checked;
         let session = Session {
             user: voter.slack,
             who: voter.principal,
@@ -143,18 +118,20 @@ impl Service {
             verifier: None,
             sent_at: None,
             proof: None,
+            left: filled.clone().into(),
         };
         let row = StepUpRow {
             link_hash: sha256_hex(link.as_bytes()),
             request: request.id.clone(),
             stage: Stage::Opened,
             expires_at: (now + chrono::Duration::seconds(LASTS_SECONDS)).min(request.decide_by),
-            body: body(&session)?,
+            body: session.body()?,
         };
         self.0.store.open_step_up(row).await?;
         let url = format!("{}/step-up/{link}", self.public_url());
-        let view = self.with_facts(&request, None, "", |facts| forms::step_up_view(&url, facts));
-        Ok(self.open_form(press, &view).await.map_err(|why| (Some(Box::new(request)), why)))
+        let shown = request.preview(&filled);
+        let view = self.with_facts(&shown, None, "", |facts| forms::step_up_view(&url, facts));
+        Ok(Ok((Box::new(request), view)))
     }
 
     /// The link was opened: the browser goes to the provider.
@@ -183,7 +160,7 @@ impl Service {
             to: Stage::Sent,
             state_hash: Some(sha256_hex(begun.state.as_bytes())),
             csrf_hash: None,
-            body: body(&session)?,
+            body: session.body()?,
         };
         if !self.0.store.move_step_up(step).await? {
             return Ok(Err(NoStepUp::Gone));
@@ -217,7 +194,7 @@ impl Service {
             to: if proven.is_ok() { Stage::Proven } else { Stage::Used },
             state_hash: None,
             csrf_hash: Some(sha256_hex(csrf.as_bytes())),
-            body: body(&session)?,
+            body: session.body()?,
         };
         if !self.0.store.move_step_up(step).await? {
             return Ok(Err(NoStepUp::Gone));
@@ -228,7 +205,13 @@ impl Service {
             return Ok(Err(why));
         }
         match self.0.store.request(&row.request).await? {
-            Some(request) => Ok(Ok(self.confirmation(request, session.who, csrf))),
+            // Somebody approved less meanwhile: what would be confirmed is not what was clicked.
+            Some(request) if request.shown_version != session.shown_version => {
+                let why = NoStepUp::Refused(self.words(&Why::Refused(Refusal::OutOfDate), Some(&request)));
+                self.step_up_refused(&row, &session, &why, now).await?;
+                Ok(Err(why))
+            }
+            Some(request) => Ok(Ok(self.confirmation(&request, session, csrf))),
             None => Ok(Err(NoStepUp::Gone)),
         }
     }
@@ -254,13 +237,15 @@ impl Service {
             to: Stage::Used,
             state_hash: None,
             csrf_hash: None,
-            body: body(&session)?,
+            body: session.body()?,
         };
         if !self.0.store.move_step_up(step).await? {
             return Ok(Err(NoStepUp::Gone));
         }
         let acted = match self.checked_again(&row, &session, now).await? {
-            Ok(checked) => Box::pin(self.vote(checked, Choice::Approve, Filled::default(), proof, now)).await?,
+            Ok(checked) => {
+                Box::pin(self.vote(checked, Choice::Approve, session.left.clone().into(), proof, now)).await?
+            }
             Err(refused) => Err(refused),
         };
         match acted {
@@ -295,9 +280,12 @@ impl Service {
         if !there {
             return Ok(Err((Some(Box::new(request)), Why::OtherMessage)));
         }
+        let Some(place) = self.home(&request).cloned() else {
+            return Ok(Err((Some(Box::new(request)), Why::Elsewhere)));
+        };
         match self.voter(&session.user, &request, now).await {
             Ok(voter) if voter.principal == session.who => {
-                Ok(Ok(Checked { request, button, message: session.message.clone(), voter }))
+                Ok(Ok(Checked { place, request, button, message: session.message.clone(), voter, once: None }))
             }
             // The directory says somebody else now than when the link was given.
             Ok(_) => Ok(Err((Some(Box::new(request)), Why::Unmapped))),
@@ -311,12 +299,15 @@ impl Service {
         Ok(serde_json::from_str(&row.body).ok().map(|session| (row, session)))
     }
 
-    fn confirmation(&self, request: AccessRequest, who: Principal, csrf: String) -> Confirmation {
+    fn confirmation(&self, request: &AccessRequest, session: Session, csrf: String) -> Confirmation {
+        let (who, filled) = (session.who, Filled::from(session.left));
+        let (taken_out, note) = (request.taken_out(&filled), filled.note.clone());
+        let request = request.preview(&filled);
         let policy = self.policy();
         let scopes = request.question.terms.scopes.iter();
         let words = |scope| policy.resource_text(&request.asked, scope).map(|text| text.says.clone());
         let scopes = scopes.map(|scope| (scope.as_str().to_owned(), words(scope))).collect();
-        Confirmation { request: Box::new(request), who, scopes, csrf: csrf.into() }
+        Confirmation { request: Box::new(request), taken_out, note, who, scopes, csrf: csrf.into() }
     }
 
     async fn step_up_refused(
@@ -328,23 +319,9 @@ impl Service {
     ) -> Result<(), Error> {
         tracing::info!(request.id = %row.request, why = why.word(), "an authentication does not count");
         let request = self.0.store.request(&row.request).await?;
-        self.write_refusal(Some(&session.user), None, request.as_ref(), why.word(), now).await
-    }
-}
-
-impl NoStepUp {
-    /// A word for the record.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Gone => "step_up_gone",
-            Self::OtherBrowser => "step_up_other_browser",
-            Self::NotSignedIn => "step_up_not_signed_in",
-            Self::SomebodyElse => "step_up_somebody_else",
-            Self::NotProven(NotProven::Stale) => "step_up_stale",
-            Self::NotProven(NotProven::Weak) => "step_up_weak",
-            Self::NotProven(_) => "step_up_not_proven",
-            Self::Refused(_) => "step_up_refused",
-        }
+        let home = request.as_ref().and_then(|request| self.home(request));
+        let who = Clicked { user: Some(&session.user), team: None, through: home.map(|home| home.team()) };
+        self.write_refusal(who, request.as_ref(), why.word(), now).await
     }
 }
 
@@ -364,8 +341,4 @@ async fn prove(provider: &Provider, returned: &Returned, session: &Session, now:
         return Err(NoStepUp::SomebodyElse);
     }
     Ok(Proof::StepUp(proven.step_up))
-}
-
-fn body(session: &Session) -> Result<String, Error> {
-    serde_json::to_string(session).map_err(|_| Error::Busy)
 }
