@@ -14,6 +14,7 @@ use countersign::domain::grant::{Grant, GrantStep};
 use countersign::domain::identity::Voter;
 use countersign::domain::ids::SlackChannelId;
 use countersign::domain::policy::{Policy, Question};
+use countersign::domain::token_request::Fingerprint;
 
 use super::books::{self, Seen};
 use super::speak;
@@ -35,6 +36,8 @@ pub struct Core<'p> {
     clock: Time,
     pub now: Time,
     pub requests: Vec<Arc<AccessRequest>>,
+    /// What each of them is found by while it is pending.
+    pub(super) keys: Vec<Fingerprint>,
     pub grants: Vec<Arc<Grant>>,
     pub entries: Vec<Arc<AuditEntry>>,
     /// Access requests whose cards wait to be drawn, and how each was drawn last.
@@ -53,6 +56,7 @@ impl<'p> Core<'p> {
             clock: 0,
             now: 0,
             requests: Vec::new(),
+            keys: Vec::new(),
             grants: Vec::new(),
             entries: Vec::new(),
             to_draw: Vec::new(),
@@ -227,6 +231,7 @@ impl<'p> Core<'p> {
                 at
             }
             None => {
+                self.keys.push(next.pending_key());
                 self.requests.push(Arc::new(next));
                 self.drawn.push(None);
                 self.requests.len() - 1

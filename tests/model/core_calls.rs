@@ -13,7 +13,7 @@ use countersign::domain::grant::{Grant, Source, TOKEN_LIFETIME_MIN};
 use countersign::domain::identity::Voter;
 use countersign::domain::ids::{GrantId, HookName};
 use countersign::domain::policy::{AheadRuling, Judging, PolicyVersion, Question, Ruling, SelfApproval, Terms, Uses};
-use countersign::domain::token_request::{CoverageKey, TokenRequest};
+use countersign::domain::token_request::{CoverageKey, Fingerprint, TokenRequest};
 
 use super::books::Seen;
 use super::core::Core;
@@ -80,7 +80,7 @@ impl Core<'_> {
 
     fn ask_people(&mut self, wish: &Wish, asked: &TokenRequest, ruling: &Ruling, terms: &Terms) -> Seen {
         let key = asked.pending_key();
-        let same = self.pending(|one| matches!(one.origin, Origin::Hook) && one.pending_key() == key);
+        let same = self.pending(|_, known| *known == key);
         if let (Some(request), false) = (same, matches!(ruling, Ruling::BreakGlass(_))) {
             return self.attach(request, asked);
         }
@@ -105,7 +105,7 @@ impl Core<'_> {
             }
             Ruling::Asked(question) => {
                 let now = self.at();
-                if let Some(request) = self.pending(|one| one.would_cover(asked, &terms.scopes, now)) {
+                if let Some(request) = self.pending(|one, _| one.would_cover(asked, &terms.scopes, now)) {
                     return self.attach(request, asked);
                 }
                 if !asked.may_open_a_request() || question.not_now.is_some() {
@@ -123,9 +123,9 @@ impl Core<'_> {
     }
 
     /// The first pending access request of which something is true. One whose deadline has passed hears of it first.
-    fn pending(&mut self, is: impl Fn(&AccessRequest) -> bool) -> Option<usize> {
+    fn pending(&mut self, is: impl Fn(&AccessRequest, &Fingerprint) -> bool) -> Option<usize> {
         for n in 0..self.requests.len() {
-            if self.requests[n].settled() != Status::Pending || !is(&self.requests[n]) {
+            if self.requests[n].settled() != Status::Pending || !is(&self.requests[n], &self.keys[n]) {
                 continue;
             }
             if self.requests[n].status(self.at()) == Status::Pending {
@@ -329,7 +329,7 @@ impl Core<'_> {
         let (id, version) = (speak::request_id(self.requests.len()), self.policy().version.clone());
         let step = AccessRequest::open_in_slack(id, asked, question, SERVER, version, origin, self.at());
         let key = step.next.pending_key();
-        if self.pending(|one| one.pending_key() == key).is_some() {
+        if self.pending(|_, known| *known == key).is_some() {
             return None;
         }
         for hook in step.next.hooks() {

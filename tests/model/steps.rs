@@ -146,6 +146,7 @@ fn script() -> impl Strategy<Value = Vec<Step>> {
     let collects =
         || (0usize..3, 0usize..2).prop_map(|(key, hook)| Step::Call(vec![Change::Key(key), Change::Hook(hook)]));
     let until = || (0usize..3, select(vec![0, 0, 1, 60_000])).prop_map(|(n, by)| Step::Until(n, by));
+    let policy = || (0..plans::all().len()).prop_map(Step::Policy);
     let back = || (select(vec![2usize, 3, 4]), Just(0usize)).prop_map(|(who, on)| Step::TakeBack { who, on });
     let extend = || proptest::option::of(lifetime()).prop_map(|lifetime| Step::Extend { who: 0, on: 0, lifetime });
     prop_oneof![
@@ -155,6 +156,14 @@ fn script() -> impl Strategy<Value = Vec<Step>> {
         2 => (until(), yes()).prop_map(|(a, b)| vec![Step::Call(vec![Change::Scopes(OPEN)]), b, Step::CallAgain, a, Step::CallAgain]),
         3 => (ahead(Just(None).boxed()), yes(), collects()).prop_map(|(a, b, c)| vec![a, b, c]),
         3 => (ahead(later().boxed()), yes(), until(), collects()).prop_map(|(a, b, c, d)| vec![a, b, c, Step::Worker, d]),
+        2 => (ahead(later().boxed()), yes(), policy(), collects()).prop_map(|(a, b, c, d)| {
+            vec![a, b, c, Step::Until(0, 0), Step::Until(0, 0), Step::Worker, Step::Policy(0), d]
+        }),
+        2 => (call(), yes(), policy()).prop_map(|(a, b, c)| vec![a, b, c, Step::CallAgain, Step::Policy(0), Step::CallAgain]),
+        1 => call().prop_map(|call| {
+            let deny = || Step::Deny { who: 4, on: 0, first_card: false };
+            vec![call, deny(), Step::Wait(600_000), Step::CallAgain, deny(), Step::Wait(700_000), Step::CallAgain]
+        }),
         3 => (yes(), extend(), yes(), until()).prop_map(|(a, b, c, d)| vec![Step::Call(Vec::new()), a, Step::CallAgain, b, c, d, Step::CallAgain]),
     ]
 }
