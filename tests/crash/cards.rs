@@ -17,21 +17,32 @@ pub struct Card {
     pub request: String,
     /// The state that it shows.
     pub state: String,
-    /// The buttons that change something: block and action.
-    pub buttons: Vec<(String, String)>,
+    /// The buttons that change something.
+    pub buttons: Vec<Button>,
     /// Every text of it, one after the other.
     pub words: String,
 }
 
+/// A button as somebody sees it: what they press is what they saw, also where the card was edited meanwhile.
+#[derive(Debug, Clone)]
+pub struct Button {
+    /// Its block.
+    pub block: String,
+    /// Its action.
+    pub action: String,
+    /// What it carries.
+    pub value: String,
+}
+
 impl Card {
     /// Whether it has this button.
-    pub fn button(&self, action: &str) -> Option<&(String, String)> {
-        self.buttons.iter().find(|(_, found)| found == action)
+    pub fn button(&self, action: &str) -> Option<&Button> {
+        self.buttons.iter().find(|button| button.action == action)
     }
 
     /// Whether it shows this stage and offers what belongs to it, no more and no less.
     pub fn shows(&self, stage: &str) -> bool {
-        let mut offered: Vec<&str> = self.buttons.iter().map(|(_, action)| action.as_str()).collect();
+        let mut offered: Vec<&str> = self.buttons.iter().map(|button| button.action.as_str()).collect();
         offered.sort_unstable();
         let wanted: &[&str] = match stage {
             "pending" => &["approve", "deny"],
@@ -128,10 +139,14 @@ fn texts(value: &Value, all: &mut String) {
     }
 }
 
-fn buttons(block: &Value) -> Vec<(String, String)> {
-    let id = block["block_id"].as_str().unwrap_or_default();
+fn buttons(block: &Value) -> Vec<Button> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let id = text(&block["block_id"]).unwrap_or_default();
     let elements = block["elements"].as_array().into_iter().flatten();
-    let actions = elements.filter_map(|element| element["action_id"].as_str());
+    let all = elements.filter_map(|element| {
+        let (action, value) = (text(&element["action_id"])?, text(&element["value"]).unwrap_or_default());
+        Some(Button { block: id.clone(), action, value })
+    });
     // Looking at the details changes nothing and stays.
-    actions.filter(|action| *action != "details").map(|action| (id.to_owned(), action.to_owned())).collect()
+    all.filter(|button| button.action != "details").collect()
 }

@@ -354,9 +354,11 @@ impl Load {
         sent: Sent,
         promise: Option<Promise>,
     ) -> Option<u16> {
-        let (block, _) = card.button(action)?;
-        let click =
-            json!({ "as": person, "channel": card.channel, "ts": card.ts, "block_id": block, "action_id": action });
+        let button = card.button(action)?;
+        let click = json!({
+            "as": person, "channel": card.channel, "ts": card.ts, "block_id": button.block, "action_id": action,
+            "value": button.value,
+        });
         let n = self.journal.before(sent);
         let report = answer(self.http.post(format!("{}/page/click", self.standin)).json(&click)).await;
         let Some((200, report)) = report.filter(|(_, report)| report["delivered"] == true) else {
