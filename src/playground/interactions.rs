@@ -85,16 +85,10 @@ pub async fn click(State(playground): State<Playground>, Json(click): Json<Click
         Ok(built) => built,
         Err(why) => return Json(json!({ "delivered": false, "why": why })),
     };
-    // Whoever looked at a message before it was changed may press what is not there any more.
-    let found = payload["actions"][0]["value"].as_str().is_some_and(|value| !value.is_empty());
     click.forgery.apply(&mut payload);
     let sent = playground.deliver_payload(seat, "block_actions", payload).await;
     Json(match sent {
-        Ok(taken) => {
-            let mut report = taken.report();
-            report["had_a_value"] = json!(found);
-            report
-        }
+        Ok(taken) => taken.report(),
         Err(why) => json!({ "delivered": false, "why": why }),
     })
 }
