@@ -367,9 +367,7 @@ impl Load {
         };
         let status = report["status"].as_u64().and_then(|status| u16::try_from(status).ok());
         self.journal.count(if status == Some(200) { "clicks answered" } else { "clicks not taken" });
-        // The card may have been edited between the look at it and the click: then nothing of it was pressed.
-        let counts = status == Some(200) && report["had_a_value"] == true;
-        self.journal.after(n, &report.to_string(), promise.filter(|_| counts));
+        self.journal.after(n, &report.to_string(), promise.filter(|_| status == Some(200)));
         status
     }
 
