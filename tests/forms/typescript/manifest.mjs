@@ -58,7 +58,7 @@ const called = [...literals(/"([a-z]+(?:\.[a-zA-Z]+)+)"/g)].filter(name => famil
 const handled = [...literals(/"([a-z]+(?:_[a-z]+)+)"/g)].filter(name => Object.hasOwn(EVENTS, name));
 // The service answers commands by this function; which one is Slack's to know, unless configured otherwise.
 const commands = /\basync fn command\(/.test(CODE)
-  ? [/^const COMMAND: &str = "(\/[a-z]+)";$/m.exec(read('src/config/server_file.rs'))[1]] : [];
+  ? [/^const COMMAND: &str = "(\/[a-z]+)";$/m.exec(read('src/config/slack_file.rs'))[1]] : [];
 const unknown = called.filter(method => !Object.hasOwn(METHODS, method));
 const needed = new Set([...called.flatMap(method => METHODS[method] ?? []), ...handled.flatMap(event => EVENTS[event]),
   ...(commands.length ? ['commands'] : [])]);
