@@ -130,6 +130,28 @@ impl Store {
         .await
     }
 
+    /// The same for a button that decides about no access request: `insert` takes its hash, what it was made for, the
+    /// channel, the message and the time.
+    pub(super) async fn mint_beside(
+        &self,
+        insert: &'static str,
+        value: &str,
+        made_for: &RequestId,
+        (channel, ts): (&str, Option<&str>),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (hash, made_for) = (sha256_hex(value.as_bytes()), made_for.to_string());
+        let (channel, ts, at) = (channel.to_owned(), ts.map(str::to_owned), now.timestamp_millis());
+        self.write(move |w| {
+            Box::pin(async move {
+                let query = sqlx::query(insert).bind(hash).bind(made_for).bind(channel).bind(ts).bind(at);
+                query.execute(&mut w.conn).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// Forgets identifiers of calls, clicks and forms that are older than `before`: nobody repeats one for that long.
     ///
     /// # Errors

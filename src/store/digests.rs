@@ -179,24 +179,9 @@ impl Store {
         ts: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (hash, digest, at) = (sha256_hex(value.as_bytes()), digest.to_string(), now.timestamp_millis());
-        let (channel, ts) = (channel.to_owned(), ts.map(str::to_owned));
-        self.write(move |w| {
-            Box::pin(async move {
-                sqlx::query(
-                    "INSERT INTO digest_buttons (value_hash, digest_id, channel, ts, minted_at) VALUES ($1, $2, $3, $4, $5)",
-                )
-                .bind(hash)
-                .bind(digest)
-                .bind(channel)
-                .bind(ts)
-                .bind(at)
-                .execute(&mut w.conn)
-                .await?;
-                Ok(())
-            })
-        })
-        .await
+        const INSERT: &str =
+            "INSERT INTO digest_buttons (value_hash, digest_id, channel, ts, minted_at) VALUES ($1, $2, $3, $4, $5)";
+        self.mint_beside(INSERT, value, digest, (channel, ts), now).await
     }
 
     /// What a button of a digest was made for, and the access request as it is now, if it stands there.

@@ -193,23 +193,8 @@ impl Store {
         ts: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (hash, id, at) = (sha256_hex(value.as_bytes()), review.to_string(), now.timestamp_millis());
-        let (channel, ts) = (channel.to_owned(), ts.map(str::to_owned));
-        self.write(move |w| {
-            Box::pin(async move {
-                sqlx::query(
-                    "INSERT INTO review_buttons (value_hash, review_id, channel, ts, minted_at) VALUES ($1, $2, $3, $4, $5)",
-                )
-                .bind(hash)
-                .bind(id)
-                .bind(channel)
-                .bind(ts)
-                .bind(at)
-                .execute(&mut w.conn)
-                .await?;
-                Ok(())
-            })
-        })
-        .await
+        const INSERT: &str =
+            "INSERT INTO review_buttons (value_hash, review_id, channel, ts, minted_at) VALUES ($1, $2, $3, $4, $5)";
+        self.mint_beside(INSERT, value, review, (channel, ts), now).await
     }
 }
