@@ -169,7 +169,9 @@ pub fn token_request(person: usize) -> String {
 /// A click on Approve, to `path`.
 pub fn click(path: &str, user: &str, value: &str, ts: &str) -> Bytes {
     let payload = json!({
-        "type": "block_actions", "api_app_id": APP, "token": "unused", "trigger_id": "1.2.abc",
+        "type": "block_actions", "api_app_id": APP, "token": "unused",
+        // Slack gives each press one of its own, and the same again counts for nothing.
+        "trigger_id": format!("{ts}.{user}"),
         "team": { "id": TEAM, "domain": "bench" }, "enterprise": null, "is_enterprise_install": false,
         "user": { "id": user, "username": user, "name": user, "team_id": TEAM },
         "container": { "type": "message", "message_ts": ts, "channel_id": CHANNEL, "is_ephemeral": false },

@@ -46,6 +46,8 @@ pub async fn write(database: &Path, count: usize) -> anyhow::Result<()> {
         lives.push((live(&store, &policy, life, n).await?, count * percent / 100));
     }
     store.close().await;
+    // It has the file's lock for as long as it lives.
+    drop(store);
     if count > 0 {
         copy(database, &lives).await?;
         // Opened and closed once more, so that the last to write it is the service.

@@ -6,8 +6,9 @@ use super::records::{Channel, Draft, Message, Refused};
 use super::workspace::Workspace;
 use crate::clock::Timestamp;
 
-/// How many messages a channel keeps; the oldest go first.
-pub const MESSAGES_MAX: usize = 500;
+/// How many messages a channel keeps; the oldest go first. Slack keeps them all: this is for a process that is left
+/// running, and far more than anybody makes by hand or a test does in one channel.
+pub const MESSAGES_MAX: usize = 5_000;
 
 /// How many characters the top-level text of a message may have (chat.postMessage, `msg_too_long`).
 const TEXT_CHARS_MAX: usize = 40_000;

@@ -20,6 +20,9 @@ pub struct RequestFacts {
     pub expired: usize,
     pub cancelled: usize,
     pub grant: Option<String>,
+    /// The numbers of the entries that opened it and that ended it.
+    pub opened_by: Option<usize>,
+    pub ended_by: Option<usize>,
 }
 
 /// What happened to one grant.
@@ -29,6 +32,9 @@ pub struct GrantFacts {
     pub revoked: usize,
     pub ended: usize,
     pub calls: BTreeSet<String>,
+    /// The numbers of the entries of its first use and of its end, other than by time.
+    pub first_used_by: Option<usize>,
+    pub over_by: Option<usize>,
 }
 
 /// The audit as it was read so far.
@@ -98,16 +104,24 @@ impl Facts {
                 "request.cancelled" => facts.cancelled += 1,
                 _ => {}
             }
+            match kind {
+                "request.opened" => facts.opened_by = Some(seq),
+                "request.approved" | "request.denied" | "request.expired" | "request.cancelled" => {
+                    facts.ended_by = Some(seq);
+                }
+                _ => {}
+            }
         }
         if let Some(id) = grant {
             let facts = self.grants.entry(id.to_owned()).or_default();
             match kind {
                 "grant.allowed" => facts.allowed += 1,
-                "grant.revoked" => facts.revoked += 1,
-                "grant.ended" => facts.ended += 1,
+                "grant.revoked" => (facts.revoked, facts.over_by) = (facts.revoked + 1, Some(seq)),
+                "grant.ended" => (facts.ended, facts.over_by) = (facts.ended + 1, facts.over_by.or(Some(seq))),
                 "token.issued" => {
                     let call = entry["detail"]["call"].as_str().context("every call of this harness has a name")?;
                     facts.calls.insert(call.to_owned());
+                    facts.first_used_by = facts.first_used_by.or(Some(seq));
                     self.issued.insert(call.to_owned(), id.to_owned());
                 }
                 _ => {}

@@ -19,7 +19,7 @@ use crate::world::{APPROVERS, CHANNELS, World, channel_id};
 /// A kill of a service that is just starting comes this long after its start.
 const KILL_START_AFTER: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(150)];
 /// So many cycles use the same channel.
-const CYCLES_PER_CHANNEL: u64 = 20;
+const CYCLES_PER_CHANNEL: u64 = 10;
 /// What was answered before the kill and is still on its way arrives within this time.
 const LAST_ANSWERS: Duration = Duration::from_millis(10);
 

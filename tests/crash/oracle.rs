@@ -303,23 +303,35 @@ impl Oracle {
         }
     }
 
-    /// No two access requests of one thing were pending at the same time. For a snapshot of everything.
+    /// No two access requests of one thing were pending at the same time, and nobody was asked about what was approved
+    /// and still stood. The audit's order is the order of the commits; what its entries say of the time is when each
+    /// call began to be looked at. For a snapshot of everything.
     pub fn no_overlap(&mut self, snapshot: &Snapshot) {
-        let mut by_audience: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
-        for view in snapshot.requests.values() {
-            by_audience.entry(view["audience"].to_string()).or_default().push(view);
+        let mut by_audience: BTreeMap<String, Vec<(usize, &Value)>> = BTreeMap::new();
+        for (id, view) in &snapshot.requests {
+            let opened_by = self.facts.requests.get(id).and_then(|facts| facts.opened_by).unwrap_or(0);
+            by_audience.entry(view["audience"].to_string()).or_default().push((opened_by, view));
         }
         let mut overlaps = Vec::new();
-        for views in by_audience.values() {
-            // Identifiers sort by time.
+        for mut views in by_audience.into_values() {
+            views.sort_by_key(|(opened_by, _)| *opened_by);
             for pair in views.windows(2) {
-                let (ended, opened) = (pair[0]["outcome"]["at"].as_str(), pair[1]["opened_at"].as_str());
-                if ended.is_none_or(|ended| Some(ended) > opened) {
-                    overlaps.push(format!("two for the same at the same time: {} and {}", pair[0], pair[1]));
+                let ((_, earlier), (opened_by, later)) = (pair[0], pair[1]);
+                if self.over_by(earlier).is_none_or(|over_by| over_by > opened_by) {
+                    overlaps.push(format!("asked about once more, in entry {opened_by}: {earlier} and {later}"));
                 }
             }
         }
         overlaps.into_iter().for_each(|what| self.finding(what));
+    }
+
+    /// The entry since which an access request answers no call any more: neither by being pending nor by its grant.
+    fn over_by(&self, view: &Value) -> Option<usize> {
+        let facts = view["id"].as_str().and_then(|id| self.facts.requests.get(id))?;
+        let Some(grant) = &facts.grant else { return facts.ended_by };
+        let grant = self.facts.grants.get(grant)?;
+        let single = view["rules"] == serde_json::json!(["once"]);
+        grant.first_used_by.filter(|_| single).into_iter().chain(grant.over_by).min()
     }
 }
 

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::super::workspace::MESSAGES_MAX;
 use super::{BOT_TOKEN, button, card, stage};
 
 #[tokio::test]
@@ -211,12 +212,12 @@ async fn a_channel_keeps_its_last_messages_only() {
     let stage = stage().await;
     let now = stage.playground.now();
     stage.playground.change(|state| {
-        for n in 0..=super::super::workspace::MESSAGES_MAX {
+        for n in 0..=MESSAGES_MAX {
             let text = Some(n.to_string());
             let draft = super::super::workspace::Draft { text, ..Default::default() };
             state.installs.at_mut(0).workspace.post("C0APPROVALS", draft, now).expect("posted");
         }
     });
     let seen = stage.sees("U0BOB", "C0APPROVALS").await;
-    assert_eq!((seen.len(), &seen[0]["text"]), (500, &json!("1")));
+    assert_eq!((seen.len(), &seen[0]["text"]), (MESSAGES_MAX, &json!("1")));
 }
