@@ -15,7 +15,7 @@ impl TestApp {
     }
 
     /// A passage of `countersign.toml` changes, and the service is told (SIGHUP). Answers whether it is in force.
-    async fn directory_becomes(&self, passage: &str, other: &str) -> bool {
+    pub async fn directory_becomes(&self, passage: &str, other: &str) -> bool {
         let file = self.file("countersign.toml");
         let config = std::fs::read_to_string(&file).expect("a file");
         assert!(config.contains(passage), "no {passage:?}");
