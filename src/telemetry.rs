@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging to standard error: text on a terminal, JSON elsewhere. `RUST_LOG` filters as usual.
@@ -17,8 +17,13 @@ pub fn start_logging() {
     let _ = if std::io::IsTerminal::is_terminal(&std::io::stderr()) { log.try_init() } else { log.json().try_init() };
 }
 
+/// How long people take, in seconds: below three nobody has read the card, and above an hour nobody was there.
+const BUCKETS: [f64; 9] = [1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0];
+
 /// The metrics of this process, in Prometheus's text format.
 pub fn metrics() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).as_ref()
+    let with_buckets =
+        || PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS);
+    HANDLE.get_or_init(|| with_buckets().ok()?.install_recorder().ok()).as_ref()
 }

@@ -86,8 +86,8 @@ impl Service {
                 self.to_requester(&task, &self.with_facts(request, task.grant, "", draw)).await
             }
             Delivery::TellApprover { to, from } => {
-                let channels = self.channels(request);
-                let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels);
+                let (channels, card) = (self.channels(request), self.card_link(request, place).await?);
+                let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels, card.as_deref());
                 let message = self.with_facts(request, task.grant, "", draw);
                 or_leave!(task.tell_once(to, &message, self.now()).await);
                 Ok(Delivered::Done(Box::default()))
@@ -108,6 +108,20 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// The address of the card that everybody sees. Where Slack does not tell it, the channel's name must do.
+    async fn card_link(&self, request: &AccessRequest, place: &Place) -> Result<Option<String>, Error> {
+        let channels = self.channels(request);
+        let cards = self.0.store.cards(&request.id).await?;
+        let Some(card) = cards.iter().find(|card| channels.iter().any(|channel| *channel == card.channel.as_str()))
+        else {
+            return Ok(None);
+        };
+        Ok(place.workspace.slack.permalink(card).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, request.id = %request.id, "Slack does not say where the card stands");
+            None
+        }))
     }
 
     async fn post_card(&self, task: &Task<'_>, channel: &str, wanted: Wanted<'_>) -> Result<Delivered, Error> {

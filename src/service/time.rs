@@ -2,7 +2,7 @@
 
 use super::{Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Event};
+use crate::domain::access_request::{AccessRequest, Event, Status};
 use crate::store::{Change, Outcome};
 
 /// How many are written down in one turn.
@@ -64,8 +64,19 @@ impl Service {
         let commit = self.commit_of(Change::Replace(step.next.clone()), &step);
         // A conflict means that somebody decided first: then there is nothing to write down.
         if self.0.store.commit(commit, now).await? == Outcome::Done {
+            measured(&step.next, now);
             self.tell(Some(&request.id));
         }
         Ok(())
+    }
+}
+
+/// How long it took from the question to its answer, for operators to see who approves without looking and what nobody
+/// looks at. Nothing while people are still asked.
+pub(super) fn measured(request: &AccessRequest, now: Timestamp) {
+    let status = request.status(now);
+    if status != Status::Pending {
+        let took = (now - request.opened_at).to_std().unwrap_or_default();
+        metrics::histogram!("countersign_decision_seconds", "outcome" => status.as_str()).record(took);
     }
 }

@@ -55,6 +55,11 @@ pub(super) fn mono(text: &str) -> Value {
     json!({ "type": "text", "text": text, "style": { "code": true } })
 }
 
+/// Words of a rich text that lead to a page.
+pub(super) fn link(address: &str, words: &str) -> Value {
+    json!({ "type": "link", "url": address, "text": words })
+}
+
 pub(super) fn line(runs: Vec<Value>) -> Value {
     json!({ "type": "rich_text_section", "elements": runs })
 }

@@ -265,7 +265,9 @@ fn every_state_is_drawn_within_slacks_limits_whatever_anybody_wrote() {
             check_view(&name, &drawn(&request, grant, now, |facts| hand_over_form("opaque", facts)));
             let (from, channels) = (user("U0BOB"), ["C0PAY".to_owned()]);
             check_tokens(&drawn(&request, grant, now, |facts| passed_on(facts, &from, UGLY)));
-            check_tokens(&drawn(&request, grant, now, |facts| handed_over(facts, &from, &channels)));
+            check_tokens(&drawn(&request, grant, now, |facts| {
+                handed_over(facts, &from, &channels, Some("https://acme.slack.com/archives/C0PAY/p1"))
+            }));
             let shown = readable(&json!(shown.blocks));
             for scope in request.asked.scopes.iter() {
                 assert!(shown.contains(scope.as_str()), "{name}: the scope {scope} is not shown whole");

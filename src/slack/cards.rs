@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::Message;
 use super::approving;
-use super::blocks::{Style, actions, button, confirm, context, fields, header, line, named, plain, rich, run, section};
+use super::blocks::{
+    Style, actions, button, confirm, context, fields, header, line, link, named, plain, rich, run, section,
+};
 use super::ending::{self, Stage};
 use super::parts::Parts;
 use super::text::{clean, code, counted, cut, date, duration, inert, mention};
@@ -180,8 +182,9 @@ pub fn passed_on(facts: &CardFacts<'_>, from: &SlackUserId, words: &str) -> Mess
     Message { text: inert(&lead), blocks: named(blocks, facts.request.shown_version), metadata: None }
 }
 
-/// What an approver is told whom another one hands a request over to.
-pub fn handed_over(facts: &CardFacts<'_>, from: &SlackUserId, channels: &[String]) -> Message {
+/// What an approver is told whom another one hands a request over to. `card` is the address of the card itself, where
+/// Slack has told it.
+pub fn handed_over(facts: &CardFacts<'_>, from: &SlackUserId, channels: &[String], card: Option<&str>) -> Message {
     let mut parts = Parts::new(facts);
     let title = code(&parts.title());
     let scopes = parts.scopes("Asks for", &facts.request.question.terms.scopes);
@@ -194,7 +197,9 @@ pub fn handed_over(facts: &CardFacts<'_>, from: &SlackUserId, channels: &[String
         places.join(", ")
     );
     let foot = context(&format!("Request {}", code(facts.request.id.as_str())));
-    let blocks = vec![("lead", section(&lead)), ("scopes", scopes), ("foot", foot)];
+    let mut blocks = vec![("lead", section(&lead)), ("scopes", scopes)];
+    blocks.extend(card.map(|address| ("card", rich(vec![line(vec![link(address, "Open its card")])]))));
+    blocks.push(("foot", foot));
     Message { text: inert(&lead), blocks: named(blocks, facts.request.shown_version), metadata: None }
 }
 

@@ -48,6 +48,22 @@ impl Slack {
         self.write::<_, Done>(&self.0.patient, "chat.update", &call).await.map(|_| ())
     }
 
+    /// The address that leads to a message itself (`chat.getPermalink`, which needs no scope). None where what comes
+    /// back is no plain address at Slack: it goes between other words.
+    ///
+    /// # Errors
+    /// [`SlackError`].
+    pub async fn permalink(&self, at: &MessageRef) -> Result<Option<String>, SlackError> {
+        #[derive(Deserialize)]
+        struct Found {
+            #[serde(default)]
+            permalink: Option<String>,
+        }
+        let with = [("channel", at.channel.as_str()), ("message_ts", at.ts.as_str())];
+        let Found { permalink } = self.read("chat.getPermalink", &with).await?;
+        Ok(permalink.filter(|address| is_at_slack(address)))
+    }
+
     /// Shows a message in a channel to one person only; it vanishes when they reload.
     ///
     /// # Errors
@@ -101,6 +117,14 @@ impl Slack {
         let call = json!({ "user_id": user, "view": view });
         self.write::<_, Shown>(&self.0.patient, "views.publish", &call).await.map(|shown| shown.view.id)
     }
+}
+
+/// Whether it is the address of a page of Slack's, of nothing but the characters that such addresses have.
+fn is_at_slack(address: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '/' | '_' | '?' | '=' | '&');
+    let Some(rest) = address.strip_prefix("https://") else { return false };
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    [".slack.com", ".slack-gov.com"].iter().any(|domain| host.ends_with(domain)) && rest.chars().all(plain)
 }
 
 /// What `chat.postMessage`, `chat.update` and `chat.postEphemeral` are sent.

@@ -134,6 +134,17 @@ async fn the_other_calls_say_what_they_are_asked_to() {
     assert_eq!(fake.calls("views.open")[0].body, json!({ "trigger_id": "1.2.abc", "view": { "type": "modal" } }));
     fake.says("auth.test", Answer::Json(json!({ "ok": true, "team_id": "T0ACME", "user_id": "U0BOT", "url": 7 })));
     assert_eq!(slack.auth_test().await.unwrap().team_id.as_deref(), Some("T0ACME"));
+    for (told, kept) in [
+        ("https://acme.slack.com/archives/C0PAY/p12", true),
+        ("https://acme.slack.com/archives/C0PAY/p12|x> <!channel>", false),
+        ("https://evil.example/acme.slack.com", false),
+        ("https://evil.example?.slack.com", false),
+        ("http://acme.slack.com/archives/C0PAY/p12", false),
+    ] {
+        fake.says("chat.getPermalink", Answer::Json(json!({ "ok": true, "permalink": told })));
+        assert_eq!(slack.permalink(&at).await, Ok(kept.then(|| told.to_owned())));
+    }
+    assert_eq!(fake.calls("chat.getPermalink")[0].query, "channel=C0PAY&message_ts=1.2");
     fake.says("users.lookupByEmail", Answer::Json(json!({ "ok": false, "error": "users_not_found" })));
     assert_eq!(slack.lookup_by_email("a+b@example.com").await, Ok(None));
     assert_eq!(fake.calls("users.lookupByEmail")[0].query, "email=a%2Bb%40example.com");

@@ -98,11 +98,13 @@ impl Run {
         let (mut child, load, api) = self.start(world, cycle).await?;
         self.judge(&load, &api, left, kills, false).await?;
         self.oracle.verdict(&format!("after kill {}", self.killed))?;
-        self.trouble(world).await?;
+        // Most kills come while the service is telling Slack something, the others at any moment.
+        let aimed = self.dice.chance(65);
+        self.trouble(world, aimed).await?;
         let new_ops = 3 + self.dice.below(7);
         self.journal.note(&json!({ "load": cycle }));
         let mut actors = load.start(self.seed, cycle, new_ops);
-        self.wait_to_kill(world).await?;
+        self.wait_to_kill(world, aimed).await?;
         let (in_flight, last) = self.journal.in_flight();
         child.kill()?;
         (self.killed, self.killed_busy) = (self.killed + 1, self.killed_busy + u64::from(in_flight > 0));
@@ -138,9 +140,9 @@ impl Run {
     }
 
     /// Slack is slow, so that kills find posts under way; now and then it fails.
-    async fn trouble(&mut self, world: &World) -> anyhow::Result<()> {
-        // Some cycles have posts that take so long that a kill is sure to find some of them under way.
-        let delay_ms = if self.dice.chance(40) { 15 + self.dice.below(45) } else { 1 + self.dice.below(12) };
+    async fn trouble(&mut self, world: &World, aimed: bool) -> anyhow::Result<()> {
+        // Where the kill is to meet one, posts take so long that it does.
+        let delay_ms = if aimed { 15 + self.dice.below(45) } else { 1 + self.dice.below(12) };
         // In half of them Slack has the message at once and says so late: such a kill finds what was told and not
         // recorded. In the others it finds what was neither.
         let kind = if self.dice.chance(50) { "slow_answer" } else { "slow" };

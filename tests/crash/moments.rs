@@ -40,9 +40,9 @@ impl Run {
         Ok(client(Duration::from_secs(5))?.get(log).send().await?.json().await?)
     }
 
-    /// Most kills come while the service is telling Slack something, the others at any moment.
-    pub(super) async fn wait_to_kill(&mut self, world: &World) -> anyhow::Result<()> {
-        if self.dice.chance(40) {
+    /// An aimed kill comes while the service is telling Slack something, the others at any moment.
+    pub(super) async fn wait_to_kill(&mut self, world: &World, aimed: bool) -> anyhow::Result<()> {
+        if !aimed {
             tokio::time::sleep(self.when_to_kill()).await;
             return Ok(());
         }

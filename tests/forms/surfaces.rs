@@ -39,6 +39,9 @@ const fn steady(name: &'static str, draw: fn(&Scene) -> Option<Value>) -> Surfac
 /// A link that the service makes.
 const LINK: &str = "https://countersign.example.com/step-up/0a1b2c3d4e5f60718293a4b5c6d7e8f9";
 
+/// A link that Slack makes.
+const CARD: &str = "https://acme.slack.com/archives/C0PAY/p1795460000000100";
+
 /// All of them.
 pub const SURFACES: &[Surface] = &[
     surface("card", |s| posted(&s.draw(cards::card))),
@@ -88,7 +91,9 @@ pub const SURFACES: &[Surface] = &[
     surface("comment to the requester", |s| {
         posted(&s.draw(|facts| cards::passed_on(facts, &somebody(), &s.frame.reason)))
     }),
-    surface("handed over", |s| posted(&s.draw(|facts| cards::handed_over(facts, &somebody(), &["C0PAY".to_owned()])))),
+    surface("handed over", |s| {
+        posted(&s.draw(|facts| cards::handed_over(facts, &somebody(), &["C0PAY".to_owned()], Some(CARD))))
+    }),
     surface("thread: an approval taken back", |s| noted(s, Kind::VoteWithdrawn)),
     surface("thread: less approved", |s| noted(s, Kind::RequestNarrowed)),
     surface("thread: a wrong number", |s| noted(s, Kind::NumberWrong)),

@@ -13,6 +13,7 @@ use crate::domain::identity::{Principal, Voter};
 use crate::domain::ids::RequestId;
 use crate::domain::policy::Ceremony;
 use crate::domain::token_request::SubjectKind;
+use crate::service::time::measured;
 use crate::service::workspaces::Place;
 use crate::service::{CONFLICTS_MAX, Error, Service, fresh_grant_id};
 use crate::slack::approving::{self, Changes};
@@ -89,6 +90,7 @@ impl Service {
             commit.once.clone_from(&once);
             match self.0.store.commit(commit, now).await? {
                 Outcome::Done => {
+                    measured(&step.next, now);
                     self.tell(Some(&request.id));
                     // The wrong number is on record; only now does anybody learn that it was one.
                     return if was_wrong { refused(step.next, Why::WrongNumber) } else { Ok(Ok(())) };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{app, policy, usual};
 use crate::support::TestApp;
-use crate::support::asking::{alice, but};
+use crate::support::asking::{Answer, alice, but};
 use crate::support::now;
 use crate::support::provider::{Asked, Provider, Signed};
 use crate::support::slack::Card;
@@ -228,6 +228,37 @@ pub async fn claimed_and_handed_over() {
     app.fill("U0BOB", json!({ "to": "U0CAROL" })).await;
     assert!(app.direct("U0CAROL").await.last().expect("a message").contains("<@U0BOB> asks you to decide"));
     app.ask(&alice("plain:x")).await.pending();
+}
+
+/// Whoever is told of a request elsewhere than on its card gets a link to that card, not to a channel or a page.
+pub async fn a_link_to_the_card() {
+    let app = app().await;
+    app.ask(&alice("plain:x")).await.pending();
+    let card = app.card(DESK).await;
+    app.choose("U0BOB", &card, "hand_over").await;
+    app.fill("U0BOB", json!({ "to": "U0CAROL" })).await;
+    let link = format!("/archives/{}/p{}\"", card.channel, card.ts.replace('.', ""));
+    let told = app.messages("U0CAROL", "D0CAROL").await.pop().expect("a message").message.to_string();
+    assert!(told.contains(&link), "{told} has no {link}");
+}
+
+/// Operators see how long people took, and what nobody decided about.
+pub async fn how_long_people_take() {
+    let app = app().await;
+    let taken = async |app: &TestApp, outcome: &str, within: &str| {
+        let metrics = Answer::of(app.http.get(app.url("/metrics"))).await.text;
+        let line = format!("countersign_decision_seconds_bucket{{outcome=\"{outcome}\",le=\"{within}\"}} ");
+        metrics.lines().find_map(|said| said.strip_prefix(&line)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let before = [taken(&app, "approved", "1").await, taken(&app, "approved", "60").await];
+    app.ask(&alice("plain:x")).await.pending();
+    let card = app.card(DESK).await;
+    app.wait(2).await;
+    app.approve("U0BOB", &card).await;
+    app.ask(&alice("plain:x")).await.granted();
+    let after = [taken(&app, "approved", "1").await, taken(&app, "approved", "60").await];
+    assert!(after[1] > before[1], "{before:?} {after:?}");
+    assert!(after[1] - before[1] > after[0] - before[0], "it took two seconds: {before:?} {after:?}");
 }
 
 /// What an approver says to the requester reaches both the requester and the thread.

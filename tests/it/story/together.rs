@@ -128,6 +128,9 @@ async fn claiming_commenting_and_handing_over_decide_nothing_and_are_told() {
     app.fill("U0BOB", json!({ "to": "U0CAROL" })).await;
     let told = app.direct("U0CAROL").await.pop().expect("a message");
     assert!(told.contains("<@U0BOB> asks you to decide") && told.contains("<#C0LEDGER>"), "{told}");
+    let told = app.messages("U0CAROL", "D0CAROL").await.pop().expect("a message").message.to_string();
+    let link = format!("https://acme.slack.com/archives/{}/p{}\"", card.channel, card.ts.replace('.', ""));
+    assert!(told.contains(&link), "{told} has no {link}");
     let card = app.card(LEDGER).await;
     assert!(card.says.contains("<@U0BOB> asked <@U0CAROL> to decide"), "{}", card.says);
     assert_eq!(
