@@ -261,25 +261,6 @@ async fn whoever_is_somebody_else_by_the_confirmation_confirms_nothing() {
 }
 
 #[tokio::test]
-async fn a_card_that_moved_meanwhile_is_clicked_anew() {
-    let stage = Stage::set().await;
-    let (status, page, cookie) = stage.signs_in(BOB, |_| {}, Signed::Provider).await;
-    assert_eq!(status, 200, "{page}");
-    // Slack gives the channel another id: the button that Bob clicked counts there, and stood elsewhere.
-    let moves = json!({ "do": "change_channel_id", "channel": LEDGER, "to": "C0LEDGERS" });
-    stage.app.page("/page/admin", moves).await;
-    stage.app.settle().await;
-    let late = stage.confirms(&csrf(&page), &cookie).await;
-    assert_eq!(late.status(), 403);
-    assert!(late.text().await.unwrap().contains("out of date"));
-    assert!(stage.app.ask(&alice("ledger:write")).await.pending().starts_with("req_"));
-    stage.app.click("U0BOB", &stage.app.card("C0LEDGERS").await, "approve").await;
-    let (_, page, cookie) = stage.goes(&stage.link_of("U0BOB").await.expect("a link"), BOB).await;
-    assert_eq!(stage.confirms(&csrf(&page), &cookie).await.status(), 200);
-    stage.app.ask(&alice("ledger:write")).await.granted();
-}
-
-#[tokio::test]
 async fn a_link_that_is_too_old_or_of_a_request_that_ended_approves_nothing() {
     let stage = Stage::set().await;
     let link = stage.link().await;
