@@ -36,7 +36,13 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     ("resource.scope.name", &["a_card_says_what_the_catalogue_says_at_that_audience_and_nothing_elsewhere"]),
     ("resource.scope.says", &["alice_asks_bob_approves_and_her_client_gets_tokens_until_the_time_is_up"]),
-    ("resource.scope.risk", &["what_is_critical_needs_two_people_or_a_stronger_ceremony"]),
+    (
+        "resource.scope.risk",
+        &[
+            "what_is_critical_needs_two_people_or_a_stronger_ceremony",
+            "a_card_says_what_the_catalogue_says_at_that_audience_and_nothing_elsewhere",
+        ],
+    ),
     ("resource.scope.less", &["a_lower_scope_of_the_catalogue_is_suggested_and_never_granted_unasked"]),
     ("rule.name", &["every_mistake_in_the_policy_is_told_with_its_key_and_what_is_allowed"]),
     ("rule.when", &["every_scope_is_decided_by_the_first_rule_that_matches_it"]),
@@ -45,7 +51,13 @@ const KEYS: &[(&str, &[&str])] = &[
     ("rule.allow.max_duration", &["a_rule_that_allows_says_how_long_and_how_long_each_token"]),
     ("rule.allow.max_token_lifetime", &["a_rule_that_allows_says_how_long_and_how_long_each_token"]),
     ("rule.ask.approvers", &["every_click_that_may_not_count_changes_nothing"]),
-    ("rule.ask.approvals", &["what_needs_two_people_waits_for_the_second"]),
+    (
+        "rule.ask.approvals",
+        &[
+            "what_needs_two_people_waits_for_the_second",
+            "a_policy_that_asks_for_fewer_now_does_not_make_up_for_somebody_who_left",
+        ],
+    ),
     ("rule.ask.max_duration", &["the_times_that_a_rule_names_count_and_not_the_usual_ones"]),
     (
         "rule.ask.max_token_lifetime",

@@ -1,24 +1,19 @@
 //! Several workspaces in one service: each asks its own people, and nobody of one does anything in another.
 
+mod each_its_own;
+
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-use crate::support::asking::{Answer, alice, but};
+use crate::support::asking::{Answer, alice};
 use crate::support::boreas::{BOREAS, QUAY, zoe};
 use crate::support::looking::why;
 use crate::support::slack::Card;
-use crate::support::world::{DESK, LEDGER, OPERATOR_KEY, POLICY};
+use crate::support::world::{DESK, LEDGER, OPERATOR_KEY};
 use crate::support::{TestApp, minutes, seconds};
 
 async fn both() -> TestApp {
     TestApp::stage().two_workspaces().start().await
-}
-
-/// With a client that may be asked for in Slack, through a hook of each workspace.
-async fn both_may_ask() -> TestApp {
-    let hooks = "hooks = [\"shop\", \"yard\"]\nclients = [\"ledger-cli\"]";
-    let policy = POLICY.replace("hooks = [\"shop\"]", hooks);
-    TestApp::stage().two_workspaces().policy(policy).start().await
 }
 
 /// Which workspace the operators' list names for an access request.
@@ -84,6 +79,14 @@ fn as_acme(card: &Card, user: Value) -> Value {
     })
 }
 
+/// The payload says to come from that card.
+fn there(card: &Card) -> Value {
+    json!({
+        "channel": { "id": card.channel }, "container": { "channel_id": card.channel, "message_ts": card.ts },
+        "message": { "ts": card.ts },
+    })
+}
+
 fn rows(acmes: &Card, boreas: &Card) -> Vec<Row> {
     let row = |what, person, team, on_acmes, over: Value, why| Row {
         what,
@@ -92,12 +95,6 @@ fn rows(acmes: &Card, boreas: &Card) -> Vec<Row> {
         on_acmes,
         forgery: json!({ "override": over }),
         why,
-    };
-    let there = |card: &Card| {
-        json!({
-            "channel": { "id": card.channel }, "container": { "channel_id": card.channel, "message_ts": card.ts },
-            "message": { "ts": card.ts },
-        })
     };
     let bob = json!({ "id": "U0BOB", "team_id": "T0ACME" });
     vec![
@@ -231,79 +228,6 @@ async fn a_form_that_is_sent_in_one_workspace_decides_nothing_in_another() {
     assert_eq!(entries.iter().map(why).collect::<Vec<_>>(), ["of_another_workspace"]);
     assert!(app.form("U0YURI").await.to_string().contains("another workspace"), "{}", app.form("U0YURI").await);
     assert!(app.card(DESK).await.head().starts_with("Approval needed"));
-}
-
-#[tokio::test]
-async fn what_is_typed_shown_and_pressed_is_of_one_workspace_only() {
-    let app = both_may_ask().await;
-    // The same person has an account in each: Alice in Acme, Alix in Boreas.
-    let ours = app.ask(&alice("plain:x")).await.pending();
-    assert!(app.types_in_boreas("U0ALIX", "status").await.contains("not asked for anything"));
-    assert!(app.types("U0ALICE", "status").await.contains(&ours));
-    app.approve("U0BOB", &app.card(DESK).await).await;
-    let grant = app.ask(&alice("plain:x")).await.granted()["grant_id"].as_str().expect("a grant").to_owned();
-    assert!(app.types_in_boreas("U0ALIX", "grants").await.contains("no access"));
-    assert!(
-        app.types_in_boreas("U0ALIX", &format!("done {grant}")).await.contains("no "),
-        "there is no such grant here"
-    );
-    app.ask(&alice("plain:x")).await.granted();
-
-    // What is asked in Boreas is asked of its people, and collected through its hook.
-    let said = app.types_in_boreas("U0ALIX", "ledger-cli ledger:write for 1h because PAY-7").await;
-    assert!(said.contains("Sent."), "{said}");
-    assert!(app.cards(LEDGER).await.is_empty() && app.cards(DESK).await.len() == 1);
-    let card = app.at_the_quay().await.pop().expect("a card");
-    assert!(!card.says.contains("last grant"), "what she has in Acme is nothing to show here: {}", card.says);
-    app.ask(&alice("ledger:write")).await.pending();
-    app.approve("U0YURI", &card).await;
-    let here = but(zoe("ledger:write"), json!({ "subject": "alice@example.com" }));
-    app.ask_boreas(&here).await.granted();
-
-    // Home shows Yuri what waits in Boreas, and Bob what waits in Acme.
-    app.ask_boreas(&zoe("plain:y")).await.pending();
-    let yuri = app.opens_home("U0YURI").await.to_string();
-    assert!(yuri.contains("plain:y") && !yuri.contains("alice@example.com is"), "{yuri}");
-    assert!(!yuri.contains(&grant));
-    let bob = app.opens_home("U0BOB").await.to_string();
-    assert!(bob.contains("ledger:write") && !bob.contains("plain:y"), "{bob}");
-    app.presses_at_home("U0YURI", "approve").await;
-    app.ask_boreas(&zoe("plain:y")).await.granted();
-}
-
-#[tokio::test]
-async fn a_button_of_a_direct_message_counts_for_nobody_of_the_same_id_elsewhere() {
-    let app = both().await;
-    let bob = but(alice("plain:x"), json!({ "subject": "bob@example.com" }));
-    app.ask(&bob).await.pending();
-    let message = app.last_direct("U0BOB").await;
-    app.ask_boreas(&zoe("plain:x")).await.pending();
-    let quay = app.quay_card().await;
-    let (block, value) = message.button("my_withdraw");
-    let withdraw = json!([{ "type": "button", "action_id": "my_withdraw", "block_id": block, "value": value }]);
-    let seq = app.audited().await;
-    let forged = json!({ "team": BOREAS, "override": { "actions": withdraw } });
-    app.click_forged("U0BOB", &quay, "approve", forged).await;
-    assert_eq!(app.audit_after(seq).await.iter().map(why).collect::<Vec<_>>(), ["unknown_button"]);
-    app.ask(&bob).await.pending();
-    app.click("U0BOB", &message, "my_withdraw").await;
-    assert!(app.card(DESK).await.head().starts_with("Withdrawn"), "{}", app.card(DESK).await.says);
-}
-
-#[tokio::test]
-async fn what_one_workspace_says_of_its_people_concerns_nobody_of_another() {
-    let app = both().await;
-    app.ask(&alice("ledger:close")).await.pending();
-    let card = app.card(DESK).await;
-    app.approve("U0BOB", &card).await;
-    // Boreas deactivates its Bobby, who has the id of Acme's Bob, and its Alix, who is Acme's Alice.
-    for user in ["U0BOB", "U0ALIX"] {
-        app.page("/page/admin", json!({ "do": "deactivate_user", "user": user, "team": BOREAS })).await;
-        app.settle().await;
-    }
-    assert!(app.card(DESK).await.says.contains("1 of 2"), "the vote stands: {}", app.card(DESK).await.says);
-    app.approve("U0CAROL", &app.card(DESK).await).await;
-    app.ask(&alice("ledger:close")).await.granted();
 }
 
 #[tokio::test]

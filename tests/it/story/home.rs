@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::support::TestApp;
 use crate::support::asker::says;
 use crate::support::asking::{alice, but};
+use crate::support::looking::why;
 use crate::support::world::{AUDIENCE, HYDRA_KEY, LEDGER, POLICY};
 use crate::support::{minutes, seconds};
 
@@ -52,11 +53,15 @@ async fn a_button_of_home_counts_for_its_viewer_on_that_view_only() {
         "as": "U0BOB", "view_id": home["id"], "block_id": block["block_id"], "action_id": "approve",
         "value": block["elements"][0]["value"],
     });
-    for forgery in [json!({ "user": { "id": "U0CAROL" } }), json!({ "view": { "id": "V0OTHER" } })] {
-        let mut forged = press.clone();
+    for (forgery, word) in [
+        (json!({ "user": { "id": "U0CAROL" } }), "unknown_button"),
+        (json!({ "view": { "id": "V0OTHER" } }), "other_message"),
+    ] {
+        let (mut forged, seq) = (press.clone(), app.audited().await);
         forged["override"] = forgery;
         app.page("/page/click", forged).await;
         app.settle().await;
+        assert_eq!(app.audit_after(seq).await.iter().map(why).collect::<Vec<_>>(), [word]);
         assert!(app.card(LEDGER).await.head().starts_with("Approval needed"));
     }
     app.page("/page/click", press).await;

@@ -1,10 +1,11 @@
 //! What is refused leaves nothing behind, and what is left goes to whoever gets a token of it.
 
+use countersign::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::support::asking::{alice, but};
 use crate::support::world::{DESK, LEDGER, POLICY};
-use crate::support::{TestApp, minutes};
+use crate::support::{TestApp, minutes, seconds};
 
 fn policy(more: &str) -> String {
     let policy = POLICY.replace("hooks = [\"shop\"]", "hooks = [\"shop\", \"brief\"]\nclients = [\"ledger-cli\"]");
@@ -92,6 +93,32 @@ async fn what_approvers_took_out_needs_nobody_when_the_rest_is_allowed_by_now() 
     let open = "[[rule]]\nname = \"open\"\nwhen = 'scope == \"plain:a\"'\nallow = { max_duration = \"1h\" }\n";
     now_says(&app, &policy("").replacen("[[rule]]", &format!("{open}\n[[rule]]"), 1)).await;
     assert_eq!(app.ask(&both).await.granted()["scope"], "plain:a");
+}
+
+/// A call looks for a grant first and for a pending request after that. What is decided between the two is found by a
+/// second look at the grants. At the start of what was granted ahead Slack is asked, and here that takes a while.
+#[tokio::test]
+async fn a_call_that_comes_while_somebody_decides_asks_nobody_again() {
+    let app = start().await;
+    let starts = (Clock::now(&app.clock) + minutes(40)).format("%Y-%m-%dT%H:%MZ");
+    let line = format!("ledger-cli ledger:write for 1h from {starts} because PAY-1");
+    assert!(app.types("U0ALICE", &line).await.contains("Sent"));
+    app.approve("U0CAROL", &app.card(LEDGER).await).await;
+    // Carol may not decide any more by then, so that nothing will start. Meanwhile Alice's client asks for itself.
+    app.group_is("S0LEADS", &["U0BOB"]).await;
+    app.advance(minutes(38)).await;
+    let request = app.ask(&alice("ledger:write")).await.pending();
+    let card = app.card_of(LEDGER, 1).await;
+    app.clock.advance(minutes(2));
+    app.fault(json!({ "method": "users.info", "kind": "slow", "delay_ms": 1_000, "times": 1 })).await;
+    let held = app.ask_held(&alice("ledger:write"), 5);
+    app.until_real(seconds(5), async || app.page_get("/faults").await == json!([])).await;
+    // The call has looked at the grants and waits for Slack; now Bob decides.
+    app.approve("U0BOB", &card).await;
+    assert_eq!(held.answer().await.granted()["request_id"], request.as_str());
+    assert_eq!(app.cards(LEDGER).await.len(), 2);
+    let opened = app.happened().await.iter().filter(|kind| *kind == "request.opened").count();
+    assert_eq!(opened, 2, "what was asked ahead, and what the client asked");
 }
 
 #[tokio::test]

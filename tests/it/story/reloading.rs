@@ -178,8 +178,9 @@ async fn a_click_meets_the_ceremony_the_trust_and_the_people_of_the_stricter_pol
         app.click(person, card, "approve").await;
         app.audit_after(seq).await[0]["detail"]["why"].clone()
     };
-    assert!(app.policy_becomes(&with(false, "self_approval = \"allowed\", ceremony = \"confirm\", ")).await);
+    assert!(app.policy_becomes(&with(true, "self_approval = \"allowed\", ceremony = \"confirm\", ")).await);
     assert_eq!(why("U0BOB", &x).await, "policy_wants_more_now", "a stronger ceremony");
+    assert!(app.policy_becomes(&with(false, "self_approval = \"allowed\", ")).await);
     assert_eq!(why("U0CAROL", &both).await, "policy_wants_more_now", "two people");
     assert!(app.policy_becomes(&with(true, "")).await);
     assert_eq!(why("U0ALICE", &x).await, "policy_wants_more_now", "nobody on their own request");
@@ -203,6 +204,25 @@ async fn an_approval_by_a_weaker_ceremony_than_the_policy_wants_now_is_void() {
     assert!(app.policy_becomes(&stronger).await);
     app.ask(&alice("plain:x")).await.pending();
     assert!(app.card_of(DESK, 0).await.head().starts_with("Revoked"));
+}
+
+#[tokio::test]
+async fn a_policy_that_asks_for_fewer_now_does_not_make_up_for_somebody_who_left() {
+    let app = TestApp::start().await;
+    app.ask(&alice("ledger:close")).await.pending();
+    app.approve("U0BOB", &app.card(DESK).await).await;
+    app.approve("U0CAROL", &app.card(DESK).await).await;
+    // Bob leaves the leads; the service learns of it because somebody else's click makes it ask.
+    app.group_is("S0LEADS", &["U0CAROL"]).await;
+    app.clock.advance(seconds(6));
+    app.ask(&alice("plain:x")).await.pending();
+    app.click("U0NORA", &app.card_of(DESK, 1).await, "approve").await;
+    // Carol would do from now on. What was asked was two.
+    assert!(app.policy_becomes(&POLICY.replace("approvals = 2", "approvals = 1")).await);
+    app.ask(&alice("ledger:close")).await.pending();
+    assert!(app.card_of(DESK, 0).await.head().starts_with("Revoked"));
+    app.approve("U0CAROL", &app.card_of(DESK, 2).await).await;
+    app.ask(&alice("ledger:close")).await.granted();
 }
 
 #[tokio::test]

@@ -148,15 +148,28 @@ async fn bob_signs_in_again_looks_once_more_and_only_then_it_is_approved() {
 #[tokio::test]
 async fn a_sign_in_that_does_not_count_approves_nothing() {
     type Change = fn(&mut Value);
-    let table: [(&str, &str, Change, Signed); 14] = [
+    let table: [(&str, &str, Change, Signed); 17] = [
         ("another person", "carol@example.com", |_| {}, Signed::Provider),
         ("an old sign-in", BOB, |c| c["auth_time"] = json!(c["auth_time"].as_i64().unwrap() - 60), Signed::Provider),
+        (
+            "a sign-in that is yet to come",
+            BOB,
+            |c| c["auth_time"] = json!(c["auth_time"].as_i64().unwrap() + 60),
+            Signed::Provider,
+        ),
         ("no time of the sign-in", BOB, |c| c["auth_time"] = Value::Null, Signed::Provider),
         ("a weaker context", BOB, |c| c["acr"] = json!("urn:example:password"), Signed::Provider),
         ("no context", BOB, |c| c["acr"] = Value::Null, Signed::Provider),
         ("another issuer", BOB, |c| c["iss"] = json!("https://evil.example"), Signed::Provider),
         ("another audience", BOB, |c| c["aud"] = json!("another-client"), Signed::Provider),
         ("a second audience", BOB, |c| c["aud"] = json!(["countersign", "another"]), Signed::Provider),
+        ("a token for another party", BOB, |c| c["azp"] = json!("another-client"), Signed::Provider),
+        (
+            "a token beside another access token",
+            BOB,
+            |c| c["at_hash"] = json!("AAAAAAAAAAAAAAAAAAAAAA"),
+            Signed::Provider,
+        ),
         ("an expired token", BOB, |c| c["exp"] = json!(c["iat"].as_i64().unwrap() - 1), Signed::Provider),
         ("another nonce", BOB, |c| c["nonce"] = json!("replayed"), Signed::Provider),
         ("an address nobody verified", BOB, |c| c["email_verified"] = json!(false), Signed::Provider),
@@ -215,6 +228,39 @@ async fn what_belongs_to_one_browser_and_one_click_works_nowhere_else() {
 }
 
 #[tokio::test]
+async fn a_way_back_that_failed_or_names_another_issuer_proves_nothing_and_is_used_up() {
+    let stage = Stage::set().await;
+    let now = countersign::clock::Clock::now(&stage.app.clock).timestamp();
+    for strange in ["error=access_denied", "iss=https://evil.example"] {
+        let (page, cookie) = stage.leaves(&stage.link().await).await;
+        // With a code that the provider would take, now and a second time.
+        for code in [format!("code&{strange}"), "code".to_owned()] {
+            stage.provider.answers(stage.provider.signs_in(&page, BOB, now), Signed::Provider);
+            assert_eq!(stage.comes_back(&page, &cookie, &code).await.status(), 403, "{code}");
+        }
+    }
+    stage.is_still_pending().await;
+    // The provider may say that it is itself.
+    let (page, cookie) = stage.leaves(&stage.link().await).await;
+    stage.provider.answers(stage.provider.signs_in(&page, BOB, now), Signed::Provider);
+    let itself = format!("code&iss={}", stage.provider.issuer());
+    assert_eq!(stage.comes_back(&page, &cookie, &itself).await.status(), 200);
+}
+
+#[tokio::test]
+async fn whoever_is_somebody_else_by_the_confirmation_confirms_nothing() {
+    let stage = Stage::set().await;
+    let (status, page, cookie) = stage.signs_in(BOB, |_| {}, Signed::Provider).await;
+    assert_eq!(status, 200, "{page}");
+    // The account is another person's now, who is an approver as well and has not signed in.
+    assert!(stage.app.directory_becomes("\"U0BOB\" = \"bob@example.com\"", "\"U0BOB\" = \"robert@example.com\"").await);
+    let late = stage.confirms(&csrf(&page), &cookie).await;
+    assert_eq!(late.status(), 403);
+    assert!(late.text().await.unwrap().contains("Nothing was changed"));
+    stage.is_still_pending().await;
+}
+
+#[tokio::test]
 async fn a_link_that_is_too_old_or_of_a_request_that_ended_approves_nothing() {
     let stage = Stage::set().await;
     let link = stage.link().await;
@@ -225,6 +271,10 @@ async fn a_link_that_is_too_old_or_of_a_request_that_ended_approves_nothing() {
     let late = stage.confirms(&token, &cookie).await;
     assert_eq!(late.status(), 403);
     assert!(late.text().await.unwrap().contains("already denied"));
+    // Nor does the button of a card that somebody's screen still shows give another link.
+    let before = stage.link_of("U0BOB").await;
+    stage.app.click("U0BOB", &stage.card, "approve").await;
+    assert_eq!(stage.link_of("U0BOB").await, before);
     stage.app.advance(minutes(11)).await;
     assert_eq!(stage.browser.get(&link).send().await.unwrap().status(), 403);
     assert_eq!(stage.browser.get(stage.app.url("/step-up/unknown")).send().await.unwrap().status(), 403);

@@ -93,6 +93,11 @@ async fn what_was_narrowed_by_somebody_else_meanwhile_is_not_what_is_confirmed()
     assert!(page.contains("out of date") && !page.contains("csrf"), "{page}");
     assert!(stage.app.card(LEDGER).await.head().starts_with("Approval needed"));
 
+    // A card from before, which Bob's screen still shows, gives him no link.
+    let before = stage.link_of("U0BOB").await;
+    stage.app.click("U0BOB", &stage.card, "approve").await;
+    assert_eq!(stage.link_of("U0BOB").await, before);
+
     // From the newest card Bob approves what Carol left, and no more is granted.
     stage.app.click("U0BOB", &stage.app.card(LEDGER).await, "approve").await;
     let (_, page, cookie) = stage.goes(&stage.link_of("U0BOB").await.expect("a link"), BOB).await;
