@@ -1,7 +1,7 @@
 //! The benchmarks: one table of ratios, each against a baseline that is measured in the same run.
 //!
 //! `cargo bench --bench countersign` runs all of it, `-- standing`, `-- policy`, `-- grants`, `-- clicks`, `-- slack`,
-//! `-- wake`, `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so the
+//! `-- card`, `-- wake`, `-- memory` and `-- start` one part. Absolute numbers say more about the machine than about the program, so the
 //! bars are ratios. What is compared takes turns in short rounds, and medians are shown: a neighbour that keeps the
 //! machine busy for a while then slows both sides. Every server is a process of its own, on loopback.
 
@@ -10,6 +10,7 @@ mod bare;
 mod clicks;
 mod client;
 mod deployment;
+mod drawing;
 mod grants;
 mod history;
 mod memory;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 /// The parts, in the order in which they run.
-const PARTS: [&str; 8] = ["standing", "policy", "grants", "clicks", "slack", "wake", "memory", "start"];
+const PARTS: [&str; 9] = ["standing", "policy", "grants", "clicks", "slack", "card", "wake", "memory", "start"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -63,6 +64,9 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         }
         if wanted("slack") {
             backlog::measure(&mut report).await.context("slack")?;
+        }
+        if wanted("card") {
+            drawing::measure(&mut report).await.context("card")?;
         }
         if wanted("wake") {
             wake::measure(&mut report).await.context("wake")?;

@@ -72,7 +72,7 @@ fn says(answer: &Answer, line: &str) -> bool {
 }
 
 /// A database with the same settings on the same disk.
-async fn open(file: &Path) -> anyhow::Result<SqliteConnection> {
+pub async fn open(file: &Path) -> anyhow::Result<SqliteConnection> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
@@ -84,7 +84,7 @@ async fn open(file: &Path) -> anyhow::Result<SqliteConnection> {
 }
 
 /// How long one plain insert takes until it is durable.
-async fn commit(disk: &mut SqliteConnection) -> anyhow::Result<Duration> {
+pub async fn commit(disk: &mut SqliteConnection) -> anyhow::Result<Duration> {
     let begin = Instant::now();
     sqlx::query("INSERT INTO rows (body) VALUES ($1)").bind("x".repeat(200)).execute(disk).await?;
     Ok(begin.elapsed())

@@ -42,11 +42,21 @@ async fn killed_at_any_moment_it_loses_and_doubles_no_acknowledged_decision() ->
     let now = u64::try_from(SystemClock.now().timestamp_millis())?;
     let seed = number("CRASH_SEED")?.unwrap_or(now);
     say(&format!("crash: CRASH_SEED={seed} CRASH_KILLS={kills}"));
+    // Two services, each with a world of its own, since each of them waits most of the time.
+    let (one, other) =
+        tokio::join!(tokio::spawn(told(seed, kills - kills / 2)), tokio::spawn(told(seed.wrapping_add(1), kills / 2)));
+    one??;
+    other?
+}
+
+/// One run, and what came of it.
+async fn told(seed: u64, kills: u64) -> anyhow::Result<()> {
     let world = World::new().await?;
-    let outcome = run(&world, seed, kills).await;
-    match outcome {
+    match run(&world, seed, kills).await {
         Ok(summary) => say(&summary),
-        Err(error) => return Err(error.context(format!("CRASH_SEED={seed}; see {}", world.keep().display()))),
+        Err(error) => {
+            return Err(error.context(format!("of the run with the seed {seed}; see {}", world.keep().display())));
+        }
     }
     Ok(())
 }
