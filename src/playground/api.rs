@@ -53,6 +53,11 @@ impl Log {
         n
     }
 
+    pub(super) fn answers_slowly(&self, after: u64) -> bool {
+        let slow = |entry: &Logged| entry.answered.starts_with("fault:slow");
+        self.entries.iter().rev().take_while(|entry| entry.n > after).any(slow)
+    }
+
     fn answered(&mut self, n: u64, how: String) {
         if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.n == n) {
             entry.answered = how;

@@ -270,6 +270,12 @@ impl Playground {
         self.read(|state| look(&state.installs.at(0).workspace))
     }
 
+    /// Whether a Web API call after the `after`th that arrived is being answered slowly, as a fault has it: the caller
+    /// still waits, or has gone.
+    pub fn answers_slowly(&self, after: u64) -> bool {
+        self.read(|state| state.log.answers_slowly(after))
+    }
+
     /// Changes the first workspace by hand, as before anybody came: without telling the app.
     pub fn arrange<T>(&self, change: impl FnOnce(&mut Workspace) -> T) -> T {
         self.change(|state| change(&mut state.installs.at_mut(0).workspace))

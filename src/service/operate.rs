@@ -237,7 +237,7 @@ impl Service {
             shown_version: request.shown_version,
             opened_at: request.opened_at,
             decide_by: request.decide_by,
-            approved_by: request.votes.iter().map(|vote| vote.voter.principal.to_string()).collect(),
+            approved_by: request.counting().map(|vote| vote.voter.principal.to_string()).collect(),
             outcome: request.state.clone(),
         }
     }

@@ -312,7 +312,7 @@ fn more(facts: &CardFacts<'_>) -> serde_json::Value {
         choice(COMMENT, "Comment to the requester…"),
         choice(HAND_OVER, "Hand over to another approver…"),
     ];
-    if !facts.request.votes.is_empty() {
+    if facts.request.counting().next().is_some() {
         options.push(choice(TAKE_BACK, "Take my approval back"));
     }
     json!({ "type": "overflow", "action_id": MORE, "options": options })
@@ -365,8 +365,8 @@ fn voted(request: &AccessRequest) -> Option<String> {
         let lines: Vec<String> = requirements.iter().zip(request.counted_people()).take(6).map(of).collect();
         return Some(format!("*Who has approved*\n{}", lines.join("\n")));
     }
-    let people: Vec<String> = request.votes.iter().take(PEOPLE_MAX).map(person).collect();
-    let more = request.votes.len() - people.len();
+    let people: Vec<String> = request.counting().take(PEOPLE_MAX).map(person).collect();
+    let more = request.counting().count() - people.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!people.is_empty()).then(|| format!("*Approved so far by* {}{more}", people.join(", ")))
 }

@@ -127,10 +127,10 @@ pub(super) fn sentence(facts: &CardFacts<'_>, stage: Stage) -> String {
 }
 
 fn approved(request: &AccessRequest) -> String {
-    let mut people: Vec<String> =
-        request.votes.iter().take(PEOPLE_MAX).map(|vote| mention(&vote.voter.slack)).collect();
-    if request.votes.len() > people.len() {
-        people.push(format!("{} more", request.votes.len() - people.len()));
+    let mut people: Vec<String> = request.counting().take(PEOPLE_MAX).map(|vote| mention(&vote.voter.slack)).collect();
+    let more = request.counting().count() - people.len();
+    if more > 0 {
+        people.push(format!("{more} more"));
     }
     let at = match &request.state {
         State::Approved { at, .. } => format!(" {}", date(*at)),

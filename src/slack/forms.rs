@@ -115,7 +115,7 @@ pub fn details_view(facts: &CardFacts<'_>) -> Value {
         request.question.terms.dropped.iter().map(|(scope, why)| format!("{scope}: {}", why.says)).collect();
     texts.push(("Refused by the policy", dropped.join("\n")));
     let notes =
-        request.votes.iter().filter_map(|vote| Some(format!("{}: {}", vote.voter.principal, vote.note.as_ref()?)));
+        request.counting().filter_map(|vote| Some(format!("{}: {}", vote.voter.principal, vote.note.as_ref()?)));
     texts.push(("Notes of those who approved", notes.collect::<Vec<_>>().join("\n")));
     texts.push(("Taken out by approvers", request.removed().to_string()));
     blocks.extend(in_full(&texts).into_iter().map(|block| ("full", block)));

@@ -313,8 +313,7 @@ impl<'a> Parts<'a> {
         let request = self.facts.request;
         let narrowing = |place| request.deciding.narrowed.iter().any(|one| one.version == place);
         let said: Vec<(String, String)> = request
-            .votes
-            .iter()
+            .counting()
             .filter(|vote| !narrowing(vote.shown_version))
             .filter_map(|vote| Some((vote.voter.principal.to_string(), vote.note.clone()?)))
             .take(LISTED_MAX)

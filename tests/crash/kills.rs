@@ -322,7 +322,7 @@ impl Run {
             Ok(())
         };
         least("kills that met work under way", self.killed_busy * 10, (self.killed - counted("kills of a start")) * 9)?;
-        least("kills that met deliveries", counted("kills that met deliveries under way"), kills / 10)?;
+        least("kills that met deliveries", counted("kills that met deliveries under way"), kills / 4)?;
         least("deliveries lost", counted("calls cut before Slack had them"), kills / 25)?;
         least("deliveries done and not recorded", counted("calls cut that Slack had and nobody recorded"), kills / 25)?;
         least("cards drawn anew", counted("cards drawn anew"), 1)?;

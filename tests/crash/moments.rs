@@ -46,10 +46,8 @@ impl Run {
             tokio::time::sleep(self.when_to_kill()).await;
             return Ok(());
         }
-        let mut changes = world.playground.changes();
-        let telling = |call: &Value| call["answered"].as_str().is_some_and(|how| how.starts_with("fault:slow"));
-        let begin = Instant::now();
-        while begin.elapsed() < TELLS_WITHIN && !self.calls(world).await?.iter().any(telling) {
+        let (mut changes, begin) = (world.playground.changes(), Instant::now());
+        while begin.elapsed() < TELLS_WITHIN && !world.playground.answers_slowly(self.calls_seen) {
             // Each call that arrives is a change.
             let _ = tokio::time::timeout(TELLS_WITHIN, changes.changed()).await;
         }

@@ -73,7 +73,7 @@ impl Service {
                 groups: BTreeSet::new(),
                 learnt_at: now,
             };
-            let voted = request.votes.iter().any(|vote| vote.voter.principal == who.principal);
+            let voted = request.counting().any(|vote| vote.voter.principal == who.principal);
             let may = self.is_at(&who.place, &request) && request.eligible(&voter).is_ok();
             if request.status(now) != Status::Pending || voted || !may {
                 continue;

@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::{both, there};
+use super::{as_acme, both, there};
 use crate::support::asker::says;
 use crate::support::asking::{Answer, alice, but};
-use crate::support::boreas::{BOREAS, zoe};
+use crate::support::boreas::{BOREAS, QUAY, zoe};
 use crate::support::looking::why;
 use crate::support::world::{DESK, LEDGER, POLICY};
 use crate::support::{TestApp, seconds};
@@ -177,17 +177,6 @@ async fn a_home_is_drawn_anew_for_what_happens_in_its_workspace() {
 }
 
 #[tokio::test]
-async fn cards_in_one_workspace_leave_room_for_whoever_has_the_same_id_in_another() {
-    let policy = format!("{POLICY}cards_per_approver_per_hour = 1\n");
-    let app = TestApp::stage().two_workspaces().policy(policy).start().await;
-    app.ask(&alice("plain:1")).await.pending();
-    app.ask_boreas(&zoe("plain:1")).await.pending();
-    assert!(!app.card(DESK).await.is_digest() && !app.quay_card().await.is_digest());
-    app.ask_boreas(&zoe("plain:2")).await.pending();
-    assert!(app.at_the_quay().await[1].is_digest(), "Yuri and Bobby have had theirs");
-}
-
-#[tokio::test]
 async fn who_leaves_one_directory_leaves_nothing_but_its_workspace() {
     // Bob has an account of the same id in both, and is the same person.
     let bobby = ("\"U0BOB\" = \"bobby@boreas.example\"", "\"U0BOB\" = \"bob@example.com\"");
@@ -248,4 +237,56 @@ async fn an_event_counts_for_the_workspace_whose_secret_signed_it_and_whose_app_
     assert!(app.at_the_quay().await.is_empty());
     app.approve("U0BOB", &app.card(DESK).await).await;
     app.ask(&alice("plain:x")).await.granted();
+}
+
+#[tokio::test]
+async fn above_the_limit_each_workspace_has_a_digest_and_a_count_of_its_own() {
+    let policy = format!("{POLICY}cards_per_approver_per_hour = 1\n");
+    let app = TestApp::stage().two_workspaces().policy(policy).start().await;
+    for n in 0..2 {
+        app.ask(&alice(&format!("plain:{n}"))).await.pending();
+    }
+    assert!(app.card_of(DESK, 1).await.is_digest());
+    // Bobby has the id of Acme's Bob, and has had no card yet.
+    app.ask_boreas(&zoe("plain:0")).await.pending();
+    assert!(!app.quay_card().await.is_digest(), "{}", app.quay_card().await.says);
+    let second = app.ask_boreas(&zoe("plain:1")).await.pending();
+    let digest = app.at_the_quay().await.pop().expect("a digest");
+    assert!(digest.is_digest() && digest.head().starts_with("1 more request"), "{}", digest.says);
+    assert!(!digest.says.contains("U0ALICE"), "nothing of Acme's: {}", digest.says);
+    // Acme's Bob opens nothing of it; Yuri does, and decides.
+    let (block, value) = digest.opener(&second).expect("a button");
+    let forged = json!({
+        "as": "U0BOB", "channel": QUAY, "ts": digest.ts, "block_id": block, "action_id": "open", "value": value,
+        "override": as_acme(&digest, json!({ "id": "U0BOB", "team_id": "T0ACME" })),
+    });
+    app.page("/page/click", forged).await;
+    app.settle().await;
+    assert!(app.own_cards("U0BOB").await.is_empty(), "it is none of his");
+    app.open("U0YURI", &digest, &second).await;
+    let card = app.own_cards("U0YURI").await.pop().expect("a card");
+    app.approve("U0YURI", &card).await;
+    app.ask_boreas(&zoe("plain:1")).await.granted();
+    app.ask(&alice("plain:1")).await.pending();
+}
+
+#[tokio::test]
+async fn whoever_is_taken_out_of_one_workspaces_table_is_gone_there_alone_at_a_reload() {
+    let app = both().await;
+    app.ask(&alice("ledger:close")).await.pending();
+    app.ask_boreas(&zoe("ledger:close")).await.pending();
+    app.approve("U0BOB", &app.card(DESK).await).await;
+    app.click_forged("U0BOB", &app.quay_card().await, "approve", json!({ "team": BOREAS })).await;
+    assert!(app.card(DESK).await.says.contains("1 of 2") && app.quay_card().await.says.contains("1 of 2"));
+    assert!(app.directory_becomes("\"U0BOB\" = \"bobby@boreas.example\"\n", "").await);
+    assert!(app.card(DESK).await.says.contains("1 of 2"), "Acme's Bob is still there");
+    let quay = app.quay_card().await;
+    assert!(quay.says.contains("0 of 2") && !quay.says.contains("Approved so far"), "{}", quay.says);
+    assert!(app.happened().await.contains(&"vote.struck".to_owned()));
+    // One table that cannot be used keeps both as they are.
+    assert!(!app.directory_becomes("\"U0YURI\" = \"yuri@boreas.example\"", "\"U0YURI\" = 7").await);
+    app.approve("U0YURI", &app.quay_card().await).await;
+    assert!(app.quay_card().await.says.contains("1 of 2"));
+    app.approve("U0CAROL", &app.card(DESK).await).await;
+    app.ask(&alice("ledger:close")).await.granted();
 }
