@@ -9,7 +9,7 @@ use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::access_request::MessageRef;
 use crate::domain::hashing::sha256_hex;
-use crate::domain::ids::{GrantId, RequestId, SlackChannelId};
+use crate::domain::ids::{GrantId, RequestId, SlackChannelId, SlackTeamId};
 use crate::domain::review::{Review, ReviewState};
 
 /// What a button of a review card was made for.
@@ -78,7 +78,11 @@ fn read(row: &SqliteRow) -> Result<Review, StoreError> {
     let mut review: Review = rows::parse("reviews", &id, row.try_get("body")?)?;
     review.version = row.try_get("version")?;
     let (grant, is): (String, String) = (row.try_get("grant_id")?, row.try_get("state")?);
-    let agree = review.id.as_str() == id && review.grant.as_str() == grant && state(&review) == is;
+    let workspace: Option<String> = row.try_get("workspace")?;
+    let agree = review.id.as_str() == id
+        && review.grant.as_str() == grant
+        && state(&review) == is
+        && review.workspace.as_ref().map(SlackTeamId::as_str) == workspace.as_deref();
     if agree { Ok(review) } else { Err(StoreError::inconsistent("reviews", &id, &"its columns and its body disagree")) }
 }
 

@@ -73,6 +73,7 @@ const KEYS: &[(&str, &[&str])] = &[
         &[
             "a_single_use_without_identifiers_counts_an_identical_call_within_a_minute_as_the_same",
             "a_reload_that_lowers_the_uses_counts_those_from_before",
+            "the_stricter_of_two_policies_bounds_every_token",
         ],
     ),
     (

@@ -200,6 +200,10 @@ async fn nobody_of_one_workspace_decides_in_another_whatever_they_send() {
         assert_eq!(entries.len(), 1, "{what}: {entries:?}");
         assert_eq!((&entries[0]["kind"], why(&entries[0])), (&json!("click.refused"), row.why), "{what}");
         assert_eq!(entries[0]["detail"]["through"], row.team, "{what}");
+        // Where nobody can tell what is meant, the request of another workspace's button is none of its business.
+        if row.why != "of_another_workspace" && (row.team == "T0ACME") != row.on_acmes {
+            assert_eq!(entries[0]["request_id"], Value::Null, "{what}");
+        }
         // Whoever comes from another workspace learns nothing of the request, the auditor does.
         if row.why == "of_another_workspace" && row.on_acmes {
             assert_eq!(entries[0]["request_id"], request.as_str(), "{what}");

@@ -43,6 +43,8 @@ impl<'p> Served<'p> {
         let mut app = Box::pin(stage.set()).await;
         app.clock.set(speak::time(0));
         app.run().await.expect("the service starts");
+        // Time begins for the service when it first looks at the clock, and for the model here.
+        app.settle().await;
         let (first, cards, offered) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { app, plans, clock: 0, records: Records::default(), first, cards, offered, last_call: None }
     }

@@ -165,6 +165,10 @@ fn script() -> impl Strategy<Value = Vec<Step>> {
             vec![call, deny(), Step::Wait(600_000), Step::CallAgain, deny(), Step::Wait(700_000), Step::CallAgain]
         }),
         3 => (yes(), extend(), yes(), until()).prop_map(|(a, b, c, d)| vec![Step::Call(Vec::new()), a, Step::CallAgain, b, c, d, Step::CallAgain]),
+        1 => (yes(), yes()).prop_map(|(a, b)| {
+            let more = |on| Step::Extend { who: 0, on, lifetime: Some(900) };
+            vec![Step::Call(Vec::new()), a, Step::CallAgain, more(0), b, more(0), more(1)]
+        }),
     ]
 }
 

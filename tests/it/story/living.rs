@@ -62,6 +62,23 @@ async fn alice_is_warned_extends_and_her_client_never_stands_without() {
 }
 
 #[tokio::test]
+async fn each_of_two_grants_of_the_same_is_extended_on_its_own() {
+    let app = app_with_clients().await;
+    let old = alice_writes(&app).await;
+    app.advance(minutes(60)).await;
+    assert!(app.types("U0ALICE", &format!("extend {old} 2h")).await.contains("Sent"));
+    app.approve("U0BOB", &app.card_of(LEDGER, 1).await).await;
+    let longer = app.ask(&alice("ledger:write")).await.granted()["grant_id"].as_str().expect("a grant").to_owned();
+    assert_ne!(longer, old);
+    // For the same while and the same reason: another thing for each of them, and the same thing when said again.
+    for (grant, says) in [(&old, "Sent"), (&longer, "Sent"), (&longer, "asked already"), (&old, "asked already")] {
+        let said = app.types("U0ALICE", &format!("extend {grant} 90m")).await;
+        assert!(said.contains(says), "{grant}: {said}");
+    }
+    assert_eq!(app.cards(LEDGER).await.len(), 4);
+}
+
+#[tokio::test]
 async fn a_form_for_an_extension_that_is_sent_too_late_asks_nobody() {
     let app = app_with_clients().await;
     alice_writes(&app).await;

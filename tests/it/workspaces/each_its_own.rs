@@ -2,13 +2,14 @@
 //! was asked for, digests, Homes, and what Slack or a directory says of accounts.
 
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use super::{as_acme, both, there};
 use crate::support::asker::says;
 use crate::support::asking::{Answer, alice, but};
 use crate::support::boreas::{BOREAS, QUAY, zoe};
 use crate::support::looking::why;
-use crate::support::world::{DESK, LEDGER, POLICY};
+use crate::support::world::{DESK, LEDGER, OPERATOR_KEY, POLICY};
 use crate::support::{TestApp, seconds};
 
 const GLASS: &str = r#"
@@ -289,4 +290,28 @@ async fn whoever_is_taken_out_of_one_workspaces_table_is_gone_there_alone_at_a_r
     assert!(app.quay_card().await.says.contains("1 of 2"));
     app.approve("U0CAROL", &app.card(DESK).await).await;
     app.ask(&alice("ledger:close")).await.granted();
+}
+
+#[tokio::test]
+async fn nothing_is_moved_to_another_workspace_by_hand() {
+    let app = TestApp::stage().two_workspaces().policy(with(GLASS)).start().await;
+    let request = app.ask_boreas(&zoe("plain:x")).await.pending();
+    app.ask_boreas(&emergency(zoe("prod:admin"), "bobby@boreas.example")).await.granted();
+    let mut database = app.database().await;
+    for sql in ["UPDATE access_requests SET workspace = 'T0ACME'", "UPDATE reviews SET workspace = 'T0ACME'"] {
+        let refused = sqlx::query(sql).execute(&mut database).await.expect_err(sql).to_string();
+        assert!(refused.contains("does not move to another workspace"), "{refused}");
+    }
+    // What is written in a row says the same as its column, or nobody acts on it.
+    for sql in [
+        "UPDATE access_requests SET version = version + 1, body = json_set(body, '$.deciding.workspace', 'T0ACME')",
+        "UPDATE reviews SET version = version + 1, body = json_set(body, '$.workspace', 'T0ACME')",
+    ] {
+        sqlx::query(sql).execute(&mut database).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    database.close().await.expect("it closes");
+    for path in [format!("/v1/requests/{request}"), "/v1/reviews".to_owned()] {
+        let answer = Answer::of(app.http.get(app.url(&path)).bearer_auth(OPERATOR_KEY)).await;
+        assert!(answer.status >= 500, "{path}: {}", answer.text);
+    }
 }
