@@ -194,15 +194,20 @@ impl Lint {
 
     fn rich(&mut self, id: &str, block: &Value) {
         let mut text = String::new();
-        let mut reaches_out = false;
+        let (mut reaches_out, mut leads_away) = (false, false);
         walk(block, &mut |o| match o.get("type").and_then(Value::as_str) {
             Some("text") => text.push_str(o["text"].as_str().unwrap_or_default()),
+            Some("link") => {
+                text.push_str(o.get("text").and_then(Value::as_str).unwrap_or_default());
+                leads_away |= !o["url"].as_str().unwrap_or_default().starts_with("https://acme.slack.com/");
+            }
             Some("broadcast" | "channel" | "color") => reaches_out = true,
             _ => {}
         });
         let count = text.chars().count();
         self.wrong(count > RICH_MAX, || format!("{id} has {count} characters of rich text"));
         self.wrong(!text.chars().any(char::is_alphanumeric), || format!("{id} says nothing in words"));
+        self.wrong(leads_away, || format!("a link in {id} does not lead to Slack"));
         self.wrong(reaches_out, || format!("{id} calls out to a channel or says something by colour"));
     }
 

@@ -311,6 +311,10 @@ pub const MUTANTS: &[Mutant] = &[
         let call = json!({ "type": "broadcast", "range": "channel" });
         first(v, "rich_text_section")["elements"].as_array_mut().expect("runs").push(call);
     }),
+    mutant("a link that leads elsewhere", &[Lint], card, |v| {
+        let link = json!({ "type": "link", "url": "https://evil.example", "text": "Open its card" });
+        first(v, "rich_text_section")["elements"].as_array_mut().expect("runs").push(link);
+    }),
     mutant("a button that is only a picture", &[Lint], card, |v| {
         first(v, "button")["text"] = text(":white_check_mark:")
     }),
