@@ -9,11 +9,16 @@ const EXACT_MAX: u64 = 1 << 53;
 
 /// The RFC 8785 canonical form of a value. Equal values have equal forms, whatever the order of their members.
 pub fn canonical_json<T: Serialize>(value: &T) -> String {
-    // Nearly all values are plain, and of those serde's own form is the canonical one, at less cost.
     match serde_json::to_value(value) {
-        Ok(plain) if is_plain(&plain) => plain.to_string(),
-        Ok(_) | Err(_) => canonical_form(value),
+        Ok(value) => canonical_value(&value),
+        Err(_) => canonical_form(value),
     }
+}
+
+/// The same of what is JSON already.
+pub fn canonical_value(value: &Value) -> String {
+    // Nearly all values are plain, and of those serde's own form is the canonical one, at less cost.
+    if is_plain(value) { value.to_string() } else { canonical_form(value) }
 }
 
 /// Whether the order of members (serde's is by bytes, the canonical one by UTF-16) and the form of numbers cannot

@@ -3,10 +3,16 @@
 use serde_json::{Value, json};
 
 use super::text::{clean, cut, inert};
-use crate::domain::hashing::{canonical_json, sha256_hex};
+use crate::domain::hashing::{canonical_value, sha256_hex};
 
 /// Characters of a button's label for screen readers.
 const LABEL_MAX: usize = 75;
+
+/// A block with what stands in it, moved: `json!` would copy all of it, once for each block around it.
+fn with(mut block: Value, member: &str, inside: Vec<Value>) -> Value {
+    block[member] = Value::Array(inside);
+    block
+}
 
 /// Plain text without emoji: `:name:` stays as it was written.
 pub(super) fn plain(text: &str, most: usize) -> Value {
@@ -31,7 +37,7 @@ pub(super) fn section(words: &str) -> Value {
 /// Name and value in two columns; at most ten.
 pub(super) fn fields(all: &[(&str, String)]) -> Value {
     let fields: Vec<Value> = all.iter().take(10).map(|(name, value)| mrkdwn(&format!("*{name}*\n{value}"))).collect();
-    json!({ "type": "section", "fields": fields })
+    with(json!({ "type": "section" }), "fields", fields)
 }
 
 pub(super) fn context(words: &str) -> Value {
@@ -39,7 +45,7 @@ pub(super) fn context(words: &str) -> Value {
 }
 
 pub(super) fn rich(elements: Vec<Value>) -> Value {
-    json!({ "type": "rich_text", "elements": elements })
+    with(json!({ "type": "rich_text" }), "elements", elements)
 }
 
 /// Text of anybody: in rich text it is never looked for mentions, links or formatting.
@@ -61,7 +67,7 @@ pub(super) fn link(address: &str, words: &str) -> Value {
 }
 
 pub(super) fn line(runs: Vec<Value>) -> Value {
-    json!({ "type": "rich_text_section", "elements": runs })
+    with(json!({ "type": "rich_text_section" }), "elements", runs)
 }
 
 pub(super) fn quote(text: &str) -> Value {
@@ -74,11 +80,11 @@ pub(super) fn preformatted(text: &str) -> Value {
 
 pub(super) fn bullets(items: Vec<Vec<Value>>) -> Value {
     let items: Vec<Value> = items.into_iter().map(line).collect();
-    json!({ "type": "rich_text_list", "style": "bullet", "elements": items })
+    with(json!({ "type": "rich_text_list", "style": "bullet" }), "elements", items)
 }
 
 pub(super) fn actions(buttons: Vec<Value>) -> Value {
-    json!({ "type": "actions", "elements": buttons })
+    with(json!({ "type": "actions" }), "elements", buttons)
 }
 
 /// What a button looks like; Slack allows each of the two coloured ones once in a message.
@@ -118,7 +124,7 @@ pub(super) fn confirm(title: &str, text: &str, yes: &str, no: &str, dangerous: b
 /// only under a new id, and an unchanged one should not flicker.
 pub(super) fn named(blocks: Vec<(&'static str, Value)>, version: u32) -> Vec<Value> {
     let name = |(name, mut block): (&'static str, Value)| {
-        let digest = sha256_hex(canonical_json(&block).as_bytes());
+        let digest = sha256_hex(canonical_value(&block).as_bytes());
         block["block_id"] = json!(format!("{name}_v{version}_{}", digest.get(..8).unwrap_or_default()));
         block
     };

@@ -13,12 +13,18 @@ const MARKS_MAX: usize = 4;
 /// One line of harmless characters: control, direction and invisible characters are gone, line breaks and tabs
 /// are spaces.
 pub fn clean(text: &str) -> String {
+    if is_plain(text) {
+        return text.trim().to_owned();
+    }
     let spaced = text.chars().map(|c| if breaks_line(c) || c == '\t' { ' ' } else { c });
     harmless(spaced).trim().to_owned()
 }
 
 /// As [`clean`], but line breaks stay, at most two in a row.
 pub fn clean_lines(text: &str) -> String {
+    if is_plain(text) {
+        return text.trim().to_owned();
+    }
     let unified = text.replace("\r\n", "\n");
     let kept = harmless(unified.chars().map(|c| if breaks_line(c) { '\n' } else { c }));
     let mut lines = String::with_capacity(kept.len());
@@ -34,8 +40,16 @@ pub fn clean_lines(text: &str) -> String {
 
 /// Whether cleaning takes something out that could have deceived a reader.
 pub fn hides_something(text: &str) -> bool {
+    if is_plain(text) {
+        return false;
+    }
     let visible = |c: &char| !matches!(c, '\n' | '\r' | '\t');
     text.chars().filter(visible).collect::<String>() != harmless(text.chars().filter(visible))
+}
+
+/// Whether all of it is what a typewriter could write on one line: there is nothing to take out. Most texts are.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn harmless(chars: impl Iterator<Item = char>) -> String {
