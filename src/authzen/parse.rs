@@ -45,7 +45,7 @@ pub enum Error {
 /// A gate on its own asks for the scopes in `context.scope`, or for none.
 ///
 /// # Errors
-/// [`Error`].
+/// [`enum@Error`].
 pub fn parse_evaluation(call: &Verified, hook: &HookName) -> Result<Parsed, Error> {
     read(call, hook, false)
 }
@@ -57,7 +57,7 @@ pub fn parse_evaluation(call: &Verified, hook: &HookName) -> Result<Parsed, Erro
 /// be asked for the same scopes: what people are shown, and what is granted, is one token.
 ///
 /// # Errors
-/// [`Error`].
+/// [`enum@Error`].
 pub fn parse_evaluations(call: &Verified, hook: &HookName) -> Result<Parsed, Error> {
     read(call, hook, true)
 }

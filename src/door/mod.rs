@@ -1,6 +1,6 @@
 //! What all doors for authorization servers share: who may knock, what an answer says, how it is written down.
 //!
-//! A call comes in as headers and bytes. [`authenticate`] turns them into [`Verified`], the only thing that a
+//! A call comes in as headers and bytes. [`mod@authenticate`] turns them into [`Verified`], the only thing that a
 //! dialect's `parse` accepts, so that bytes nobody vouches for are never read. The dialect hands a token request
 //! to the service, the service decides on an [`Answer`], and the dialect's `render` says it as its server expects.
 //! Everything in here is a pure function of its arguments, save the age of a signature, which the crate

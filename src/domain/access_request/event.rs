@@ -7,7 +7,7 @@ use super::super::policy::PolicyVersion;
 use super::super::token_request::TokenRequest;
 use super::{Filled, MessageRef, Proof, Repeats};
 
-/// What may happen to an access request. Closed: a new one is a compile error in [`AccessRequest::apply`].
+/// What may happen to an access request. Closed: a new one is a compile error in [`AccessRequest::apply`](super::AccessRequest::apply).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// An approver clicked.
