@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use url::Url;
+
 use super::deliver::random_text;
 use super::workspaces::Place;
 use super::{Error, Service, lost};
@@ -87,7 +89,9 @@ impl Service {
             }
             Delivery::TellApprover { to, from } => {
                 let (channels, card) = (self.channels(request), self.card_link(request, place).await?);
-                let draw = |facts: &cards::CardFacts<'_>| cards::handed_over(facts, from, &channels, card.as_deref());
+                let draw = |facts: &cards::CardFacts<'_>| {
+                    cards::handed_over(facts, from, &channels, card.as_ref().map(Url::as_str))
+                };
                 let message = self.with_facts(request, task.grant, "", draw);
                 or_leave!(task.tell_once(to, &message, self.now()).await);
                 Ok(Delivered::Done(Box::default()))
@@ -111,7 +115,7 @@ impl Service {
     }
 
     /// The address of the card that everybody sees. Where Slack does not tell it, the channel's name must do.
-    async fn card_link(&self, request: &AccessRequest, place: &Place) -> Result<Option<String>, Error> {
+    async fn card_link(&self, request: &AccessRequest, place: &Place) -> Result<Option<Url>, Error> {
         let channels = self.channels(request);
         let cards = self.0.store.cards(&request.id).await?;
         let Some(card) = cards.iter().find(|card| channels.iter().any(|channel| *channel == card.channel.as_str()))

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{Slack, SlackError};
 use crate::domain::access_request::MessageRef;
@@ -49,19 +50,19 @@ impl Slack {
     }
 
     /// The address that leads to a message itself (`chat.getPermalink`, which needs no scope). None where what comes
-    /// back is no plain address at Slack: it goes between other words.
+    /// back is no address at Slack: people are sent there.
     ///
     /// # Errors
     /// [`SlackError`].
-    pub async fn permalink(&self, at: &MessageRef) -> Result<Option<String>, SlackError> {
+    pub async fn permalink(&self, at: &MessageRef) -> Result<Option<Url>, SlackError> {
         #[derive(Deserialize)]
         struct Found {
             #[serde(default)]
-            permalink: Option<String>,
+            permalink: String,
         }
         let with = [("channel", at.channel.as_str()), ("message_ts", at.ts.as_str())];
         let Found { permalink } = self.read("chat.getPermalink", &with).await?;
-        Ok(permalink.filter(|address| is_at_slack(address)))
+        Ok(Url::parse(&permalink).ok().filter(is_at_slack))
     }
 
     /// Shows a message in a channel to one person only; it vanishes when they reload.
@@ -119,12 +120,10 @@ impl Slack {
     }
 }
 
-/// Whether it is the address of a page of Slack's, of nothing but the characters that such addresses have.
-fn is_at_slack(address: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '/' | '_' | '?' | '=' | '&');
-    let Some(rest) = address.strip_prefix("https://") else { return false };
-    let host = rest.split(['/', '?']).next().unwrap_or_default();
-    [".slack.com", ".slack-gov.com"].iter().any(|domain| host.ends_with(domain)) && rest.chars().all(plain)
+/// Whether it is the address of a page of Slack's.
+fn is_at_slack(address: &Url) -> bool {
+    let ours = |host: &str| [".slack.com", ".slack-gov.com"].iter().any(|domain| host.ends_with(domain));
+    address.scheme() == "https" && address.host_str().is_some_and(ours)
 }
 
 /// What `chat.postMessage`, `chat.update` and `chat.postEphemeral` are sent.

@@ -136,13 +136,14 @@ async fn the_other_calls_say_what_they_are_asked_to() {
     assert_eq!(slack.auth_test().await.unwrap().team_id.as_deref(), Some("T0ACME"));
     for (told, kept) in [
         ("https://acme.slack.com/archives/C0PAY/p12", true),
-        ("https://acme.slack.com/archives/C0PAY/p12|x> <!channel>", false),
         ("https://evil.example/acme.slack.com", false),
         ("https://evil.example?.slack.com", false),
+        ("https://slack.com.evil.example/archives/C0PAY/p12", false),
+        ("no address", false),
         ("http://acme.slack.com/archives/C0PAY/p12", false),
     ] {
         fake.says("chat.getPermalink", Answer::Json(json!({ "ok": true, "permalink": told })));
-        assert_eq!(slack.permalink(&at).await, Ok(kept.then(|| told.to_owned())));
+        assert_eq!(slack.permalink(&at).await, Ok(kept.then(|| told.parse().unwrap())));
     }
     assert_eq!(fake.calls("chat.getPermalink")[0].query, "channel=C0PAY&message_ts=1.2");
     fake.says("users.lookupByEmail", Answer::Json(json!({ "ok": false, "error": "users_not_found" })));

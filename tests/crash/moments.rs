@@ -18,7 +18,7 @@ const TELLS_WITHIN: Duration = Duration::from_secs(1);
 impl Run {
     /// What the service was telling Slack when it was killed: the stand-in never got to answer it.
     pub(super) async fn count_cut_calls(&mut self, world: &World) -> anyhow::Result<()> {
-        let mut cut = 0;
+        let mut cut = false;
         for call in self.calls(world).await? {
             self.calls_seen = self.calls_seen.max(call["n"].as_u64().unwrap_or(0));
             match call["answered"].as_str() {
@@ -26,9 +26,9 @@ impl Run {
                 Some("fault:slow_answer") => self.journal.count("calls cut that Slack had and nobody recorded"),
                 _ => continue,
             }
-            cut += 1;
+            cut = true;
         }
-        if cut > 0 {
+        if cut {
             self.journal.count("kills that met deliveries under way");
         }
         Ok(())
