@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::rows::select_request;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::access_request::AccessRequest;
@@ -12,17 +13,6 @@ use crate::domain::token_request::CoverageKey;
 
 /// How many pending access requests are looked at; there are limits that keep them far below.
 const PENDING_MAX: i64 = 5_000;
-
-/// A query for access requests with their votes.
-macro_rules! select_request {
-    ($rest:literal) => {
-        concat!(
-            "SELECT r.id, r.state, r.version, r.workspace, r.body, (SELECT json_group_array(json(v.body)) FROM votes AS v ",
-            "WHERE v.request_id = r.id) AS votes FROM access_requests AS r ",
-            $rest
-        )
-    };
-}
 
 /// A page of identifiers, as an argument.
 fn keys<T: Serialize>(all: &[T]) -> Result<String, StoreError> {

@@ -4,6 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::{self, Chained};
+use super::rows::{select_request, standing_votes};
 use super::{HookCall, Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, audiences};
@@ -35,29 +36,6 @@ pub struct Standing {
     pub until: Timestamp,
     /// Why: `denied` or `revoked`.
     pub cause: String,
-}
-
-/// The votes of the access request `r` that were not taken back, as JSON.
-macro_rules! standing_votes {
-    () => {
-        concat!(
-            "(SELECT json_group_array(json_set(v.body, '$.place', v.place)) FROM votes AS v WHERE v.request_id = r.id ",
-            "AND NOT EXISTS (SELECT 1 FROM votes_taken_back AS t WHERE t.request_id = v.request_id ",
-            "AND t.place = v.place))"
-        )
-    };
-}
-
-/// A query for access requests with their votes.
-macro_rules! select_request {
-    ($rest:literal) => {
-        concat!(
-            "SELECT r.id, r.state, r.version, r.workspace, r.body, ",
-            standing_votes!(),
-            " AS votes FROM access_requests AS r ",
-            $rest
-        )
-    };
 }
 
 impl Store {

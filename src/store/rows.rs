@@ -14,6 +14,30 @@ use crate::domain::ids::SlackTeamId;
 use crate::domain::policy::Uses;
 use crate::domain::token_request::Fingerprint;
 
+/// The votes of the access request `r` that were not taken back, as JSON.
+macro_rules! standing_votes {
+    () => {
+        concat!(
+            "(SELECT json_group_array(json_set(v.body, '$.place', v.place)) FROM votes AS v WHERE v.request_id = r.id ",
+            "AND NOT EXISTS (SELECT 1 FROM votes_taken_back AS t WHERE t.request_id = v.request_id ",
+            "AND t.place = v.place))"
+        )
+    };
+}
+
+/// A query for access requests with their votes.
+macro_rules! select_request {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.id, r.state, r.version, r.workspace, r.body, ",
+            $crate::store::rows::standing_votes!(),
+            " AS votes FROM access_requests AS r ",
+            $rest
+        )
+    };
+}
+pub(super) use {select_request, standing_votes};
+
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Unusable(format!("a value cannot be written as JSON: {e}")))
 }

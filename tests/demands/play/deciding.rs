@@ -65,7 +65,7 @@ pub async fn a_number_to_match() {
     let body = but(alice("number:x"), json!({ "binding_message": "4711" }));
     app.ask(&body).await.pending();
     let card = app.card(DESK).await;
-    assert!(!card.message.to_string().contains("4711"), "the number is never in Slack");
+    assert!(!card.says.contains("4711"), "the number is never in Slack");
     app.click("U0BOB", &card, "approve").await;
     app.fill("U0BOB", json!({ "number": "4712" })).await;
     app.ask(&body).await.pending();

@@ -97,10 +97,9 @@ pub async fn a_signed_receipt() {
         (&read.claims["scope"], &read.claims["grant_id"], &read.claims["request_id"]),
         (&json!("ledger:write"), &granted["grant_id"], &granted["request_id"])
     );
-    assert!(
-        !receipt.contains("bob") && !read.claims.to_string().contains("bob"),
-        "who approved is not the client's business"
-    );
+    // Looked for in what it says: in its letters, which are random, `bob` may be found by accident.
+    let claims = read.claims.to_string();
+    assert!(!claims.contains("bob@") && !claims.contains("U0BOB"), "who approved is not the client's business");
 }
 
 /// What the client is told names no approver.

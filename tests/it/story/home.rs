@@ -6,7 +6,7 @@ use crate::support::TestApp;
 use crate::support::asker::says;
 use crate::support::asking::{alice, but};
 use crate::support::looking::why;
-use crate::support::world::{AUDIENCE, HYDRA_KEY, LEDGER, POLICY};
+use crate::support::world::{AUDIENCE, DESK, HYDRA_KEY, LEDGER, POLICY};
 use crate::support::{minutes, seconds};
 
 #[tokio::test]
@@ -35,6 +35,23 @@ async fn home_shows_each_what_is_theirs_and_stays_fresh() {
     assert!(says(&app.home("U0BOB").await).contains("Revoke…"));
     app.presses_at_home("U0ALICE", "my_done").await;
     assert!(app.card(LEDGER).await.head().starts_with("Ended"));
+}
+
+#[tokio::test]
+async fn what_one_took_back_waits_for_one_again() {
+    let app = TestApp::start().await;
+    app.ask(&alice("ledger:close")).await.pending();
+    app.opens_home("U0BOB").await;
+    app.presses_at_home("U0BOB", "approve").await;
+    app.advance(seconds(5)).await;
+    assert!(says(&app.home("U0BOB").await).contains("Nothing waits for you"));
+    app.choose("U0BOB", &app.card(DESK).await, "take_back").await;
+    app.advance(seconds(5)).await;
+    assert!(says(&app.home("U0BOB").await).contains("Waiting for you* (1)"));
+    // And so it can be approved there again.
+    app.approve("U0CAROL", &app.card(DESK).await).await;
+    app.presses_at_home("U0BOB", "approve").await;
+    app.ask(&alice("ledger:close")).await.granted();
 }
 
 #[tokio::test]

@@ -52,11 +52,11 @@ async fn less_is_approved_by_signing_in_again_and_the_page_shows_what_is_left() 
     let (status, page, cookie) = stage.goes(&link, BOB).await;
     assert_eq!(status, 200, "{page}");
     for said in
-        ["<li><code>ledger:write</code>", "Taken out", "<code>plain:x</code>", "15m", "Writing alone is enough."]
+        ["<li><code>ledger:write</code>", "Taken out", "<code>plain:x</code>", "<dd>15m</dd>", "Writing alone is enough."]
     {
         assert!(page.contains(said), "`{said}` is missing: {page}");
     }
-    assert!(!page.contains("<li><code>plain:x</code>") && !page.contains("1h"), "{page}");
+    assert!(!page.contains("<li><code>plain:x</code>") && !page.contains("<dd>1h</dd>"), "{page}");
     assert!(stage.app.card(LEDGER).await.head().starts_with("Approval needed"));
 
     assert_eq!(stage.confirms(&csrf(&page), &cookie).await.status(), 200);
