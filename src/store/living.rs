@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::rows::select_request;
+use super::rows::{select_grant, select_request};
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::access_request::AccessRequest;
@@ -73,9 +73,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
     pub async fn live_grants_of_requests(&self, after: &str, most: u32) -> Result<Vec<Grant>, StoreError> {
-        let found = sqlx::query(
-            "SELECT * FROM grants WHERE state = 'live' AND request_id IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
-        )
+        let found = sqlx::query(select_grant!(
+            "WHERE g.state = 'live' AND g.request_id IS NOT NULL AND g.id > $1 ORDER BY g.id LIMIT $2"
+        ))
         .bind(after)
         .bind(i64::from(most))
         .fetch_all(self.readers())
@@ -88,14 +88,14 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
     pub async fn live_grants_of(&self, who: &Principal, most: u32) -> Result<Vec<Grant>, StoreError> {
-        let found = sqlx::query(
-            "SELECT g.* FROM grants AS g WHERE g.state = 'live' AND (
+        let found = sqlx::query(select_grant!(
+            "WHERE g.state = 'live' AND (
                (g.subject_kind = 'user' AND lower(g.subject) = $1 AND g.request_id IS NOT NULL)
                OR g.request_id IN (SELECT id FROM access_requests WHERE asker = $1
                  UNION SELECT id FROM access_requests WHERE email = $1
                  UNION SELECT request_id FROM votes WHERE principal = $1))
-             ORDER BY g.expires_at LIMIT $2",
-        )
+             ORDER BY g.expires_at LIMIT $2"
+        ))
         .bind(who.as_str())
         .bind(i64::from(most))
         .fetch_all(self.readers())

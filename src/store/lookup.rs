@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
+use super::rows::grant_columns;
 use super::{Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::grant::Grant;
@@ -74,10 +75,11 @@ async fn run(readers: SqlitePool, mut questions: mpsc::Receiver<Question>) {
 
 /// The rows of each key, in the order of the keys.
 async fn look(readers: &SqlitePool, keys: &[&str]) -> Result<Vec<Rows>, StoreError> {
-    let found = sqlx::query(
-        "SELECT j.key AS n, g.* FROM json_each($1) AS j CROSS JOIN grants AS g ON g.coverage = j.value
-         WHERE g.state = 'live'",
-    )
+    let found = sqlx::query(concat!(
+        "SELECT j.key AS n, ",
+        grant_columns!(),
+        " FROM json_each($1) AS j CROSS JOIN grants AS g ON g.coverage = j.value WHERE g.state = 'live'"
+    ))
     .bind(rows::json(&keys)?)
     .fetch_all(readers)
     .await?;

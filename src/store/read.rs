@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::{self, Chained};
-use super::rows::{select_request, standing_votes};
+use super::rows::{select_grant, select_request, standing_votes};
 use super::{HookCall, Store, StoreError, rows};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, MessageRef, audiences};
@@ -98,7 +98,7 @@ impl Store {
     /// When the database does not answer, or the row cannot be right.
     pub async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
         let found =
-            sqlx::query("SELECT * FROM grants WHERE id = $1").bind(id.as_str()).fetch_optional(self.readers()).await?;
+            sqlx::query(select_grant!("WHERE g.id = $1")).bind(id.as_str()).fetch_optional(self.readers()).await?;
         found.as_ref().map(rows::grant).transpose()
     }
 
@@ -107,7 +107,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or the row cannot be right.
     pub async fn grant_of(&self, request: &RequestId) -> Result<Option<Grant>, StoreError> {
-        let found = sqlx::query("SELECT * FROM grants WHERE request_id = $1")
+        let found = sqlx::query(select_grant!("WHERE g.request_id = $1"))
             .bind(request.as_str())
             .fetch_optional(self.readers())
             .await?;
@@ -119,7 +119,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or a row cannot be right.
     pub async fn grants(&self, before: Option<&str>, most: u32) -> Result<Vec<Grant>, StoreError> {
-        let found = sqlx::query("SELECT * FROM grants WHERE id < $1 ORDER BY id DESC LIMIT $2")
+        let found = sqlx::query(select_grant!("WHERE g.id < $1 ORDER BY g.id DESC LIMIT $2"))
             .bind(before.unwrap_or("grn_~"))
             .bind(i64::from(most))
             .fetch_all(self.readers())
@@ -256,7 +256,7 @@ impl Store {
             .bind(most)
             .fetch_all(self.readers())
             .await?;
-        let grants = sqlx::query("SELECT * FROM grants WHERE due_at <= $1 ORDER BY due_at LIMIT $2 + 0")
+        let grants = sqlx::query(select_grant!("WHERE g.due_at <= $1 ORDER BY g.due_at LIMIT $2 + 0"))
             .bind(at)
             .bind(most)
             .fetch_all(self.readers())

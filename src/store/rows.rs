@@ -1,8 +1,8 @@
 //! Rows and domain values. A row that no legal value could have written is an error, never a guess.
 
 use chrono::DateTime;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -36,7 +36,22 @@ macro_rules! select_request {
         )
     };
 }
-pub(super) use {select_request, standing_votes};
+/// The columns of the grant `g` that [`grant`] reads. What changes after the grant was made, and what is looked for,
+/// comes as one array: handing a column over costs more than reading it.
+macro_rules! grant_columns {
+    () => {
+        "g.id, g.body, json_array(g.version, g.used, g.last_token_expires_at, g.last_use_at, g.last_use_fingerprint,
+           g.state, g.expires_at, g.coverage, g.scopes, g.collect_by, g.max_uses) AS columns"
+    };
+}
+
+/// A query for grants.
+macro_rules! select_grant {
+    ($rest:literal) => {
+        concat!("SELECT ", $crate::store::rows::grant_columns!(), " FROM grants AS g ", $rest)
+    };
+}
+pub(super) use {grant_columns, select_grant, select_request, standing_votes};
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Unusable(format!("a value cannot be written as JSON: {e}")))
@@ -94,24 +109,37 @@ pub(super) fn max_uses(uses: Uses) -> Option<i64> {
     }
 }
 
-/// Reads a row of `grants`: what issuing changes is read from the columns.
+/// What `grant_columns!` answers beside identifier and body, in its order.
+#[derive(Deserialize)]
+struct GrantColumns {
+    version: i64,
+    used: u32,
+    last_token_expires_at: Option<i64>,
+    last_use_at: Option<i64>,
+    last_use_fingerprint: Option<String>,
+    state: String,
+    expires_at: i64,
+    coverage: String,
+    scopes: String,
+    collect_by: Option<i64>,
+    max_uses: Option<i64>,
+}
+
+/// Reads what `select_grant!` found: what issuing changes is read from the columns.
 pub(super) fn grant(row: &SqliteRow) -> Result<Grant, StoreError> {
-    let id: String = row.try_get("id")?;
-    let mut grant: Grant = parse("grants", &id, row.try_get("body")?)?;
-    grant.version = row.try_get("version")?;
-    let used: i64 = row.try_get("used")?;
-    grant.used = u32::try_from(used).map_err(|e| StoreError::inconsistent("grants", &id, &e))?;
-    grant.last_token_expires_at = maybe_time("grants", &id, row.try_get("last_token_expires_at")?)?;
-    let last_use_at = maybe_time("grants", &id, row.try_get("last_use_at")?)?;
-    let last_use_fingerprint: Option<String> = row.try_get("last_use_fingerprint")?;
-    grant.last_use = last_use_at.zip(last_use_fingerprint.map(Fingerprint));
-    let (state, expires_at): (String, i64) = (row.try_get("state")?, row.try_get("expires_at")?);
+    let (id, body, columns): (&str, &str, &str) = (row.try_get("id")?, row.try_get("body")?, row.try_get("columns")?);
+    let (mut grant, columns): (Grant, GrantColumns) = (parse("grants", id, body)?, parse("grants", id, columns)?);
+    grant.version = columns.version;
+    grant.used = columns.used;
+    grant.last_token_expires_at = maybe_time("grants", id, columns.last_token_expires_at)?;
+    let last_use_at = maybe_time("grants", id, columns.last_use_at)?;
+    grant.last_use = last_use_at.zip(columns.last_use_fingerprint.map(Fingerprint));
     let agree = grant.id.as_str() == id
-        && grant_state(&grant) == state
-        && grant.expires_at.timestamp_millis() == expires_at
-        && grant.coverage.0 == row.try_get::<String, _>("coverage")?
-        && json(&grant.scopes)? == row.try_get::<String, _>("scopes")?
-        && grant.collect_by.map(|at| at.timestamp_millis()) == row.try_get::<Option<i64>, _>("collect_by")?
-        && max_uses(grant.uses) == row.try_get::<Option<i64>, _>("max_uses")?;
-    if agree { Ok(grant) } else { Err(StoreError::inconsistent("grants", &id, &"its columns and its body disagree")) }
+        && grant_state(&grant) == columns.state
+        && grant.expires_at.timestamp_millis() == columns.expires_at
+        && grant.coverage.0 == columns.coverage
+        && json(&grant.scopes)? == columns.scopes
+        && grant.collect_by.map(|at| at.timestamp_millis()) == columns.collect_by
+        && max_uses(grant.uses) == columns.max_uses;
+    if agree { Ok(grant) } else { Err(StoreError::inconsistent("grants", id, &"its columns and its body disagree")) }
 }
