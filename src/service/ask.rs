@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::hand_over::Case;
 use super::observe::Judgement;
 use super::{CONFLICTS_MAX, Error, HELD_MAX, Hook, Service, fresh_grant_id, fresh_request_id};
 use crate::domain::Timestamp;
@@ -78,7 +79,7 @@ impl Service {
         let mut looks = 0;
         let request = loop {
             // Boxed: a held call must not keep room for the looking while it waits.
-            match Box::pin(self.look(hook, call)).await? {
+            match Box::pin(self.look(hook, call, None)).await? {
                 Look::Answer(answer) => return Ok(answer),
                 Look::Waiting(request) => break request,
                 Look::Again if looks < CONFLICTS_MAX => looks += 1,
@@ -122,7 +123,7 @@ impl Service {
         let Some(request) = self.0.store.request(id).await? else { return Ok(Look::Again) };
         match request.status(now) {
             Status::Pending => Ok(Look::Waiting(Box::new(request))),
-            Status::Approved => match Box::pin(self.look(hook, call)).await? {
+            Status::Approved => match Box::pin(self.look(hook, call, Some(&request))).await? {
                 Look::Waiting(other) if other.id != *id => Ok(Look::Answer(self.pending(&other))),
                 look => Ok(look),
             },
@@ -130,8 +131,9 @@ impl Service {
         }
     }
 
-    /// One look: judge, then a standing grant, the pending request, a cool-down, and at last the policy's word.
-    async fn look(&self, hook: &Hook, call: &Call) -> Result<Look, Error> {
+    /// One look: judge, then a standing grant, the pending request, a cool-down, and at last the policy's word. A held
+    /// call brings the access request whose approval it waited for.
+    async fn look(&self, hook: &Hook, call: &Call, approved: Option<&AccessRequest>) -> Result<Look, Error> {
         let now = self.now();
         let policy = self.policy();
         let Judgement { ruling, observed, allowed_now } = self.judgement(&policy, hook, &call.asked, now).await?;
@@ -149,15 +151,15 @@ impl Service {
             let says = format!("Access for less than {TOKEN_LIFETIME_MIN} seconds is not granted.");
             return self.refuse(call, DeniedKind::Policy, says, None, now).await;
         }
-        if let Some(answer) = self.issue_from_grants(call, &ruling, terms, observed, now).await? {
+        let case = Case { call, ruling: &ruling, terms, observed, approved, now };
+        if let Some(answer) = self.issue_from_grants(&case).await? {
             return Ok(Look::Answer(answer));
         }
         let look = match (Box::pin(self.without_asking(&policy, call, &ruling, terms, now)).await?, &ruling) {
             (Some(look), _) => look,
             // Somebody may have decided after the look at the grants and before the one at what is pending: a look at
             // the grants that comes after both misses nothing, and nobody is asked about what was just approved.
-            (None, Ruling::Asked(question)) => match self.issue_from_grants(call, &ruling, terms, observed, now).await?
-            {
+            (None, Ruling::Asked(question)) => match self.issue_from_grants(&case).await? {
                 Some(answer) => Look::Answer(answer),
                 None => Box::pin(self.open(&policy, hook, call, question, now)).await?,
             },

@@ -1,5 +1,6 @@
 //! What was granted ahead: its start, and the call that collects it. And the order in which grants are tried.
 
+use super::hand_over::Case;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::{AccessRequest, Origin};
@@ -26,13 +27,8 @@ enum Begun {
 impl Service {
     /// The grants of a call in the order to try them. A use that was counted before is answered by the grant that
     /// counted it, although another one may last longer.
-    pub(super) async fn in_order(
-        &self,
-        call: &Call,
-        terms: &Terms,
-        mut grants: Vec<Grant>,
-        now: Timestamp,
-    ) -> Result<Vec<Grant>, Error> {
+    pub(super) async fn in_order(&self, case: &Case<'_>, mut grants: Vec<Grant>) -> Result<Vec<Grant>, Error> {
+        let Case { call, terms, now, .. } = *case;
         if grants.len() < 2 || grants.iter().all(|grant| grant.uses_under(&terms.bounds) == Uses::Window) {
             return Ok(grants);
         }
@@ -50,13 +46,8 @@ impl Service {
     }
 
     /// Takes what was granted ahead for this call, if there is something: from now on it belongs to it.
-    pub(super) async fn collected_for(
-        &self,
-        call: &Call,
-        ruling: &Ruling,
-        terms: &Terms,
-        now: Timestamp,
-    ) -> Result<Option<Grant>, Error> {
+    pub(super) async fn collected_for(&self, case: &Case<'_>) -> Result<Option<Grant>, Error> {
+        let Case { call, ruling, terms, now, .. } = *case;
         if !matches!(ruling, Ruling::Asked(_)) || !call.asked.may_open_a_request() {
             return Ok(None);
         }

@@ -12,7 +12,7 @@ use super::receipts::Receipt;
 use super::workspaces::Place;
 use super::{Call, Error, Service};
 use crate::domain::Timestamp;
-use crate::domain::access_request::Effect;
+use crate::domain::access_request::{AccessRequest, Effect};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, Issuance, spoken};
 use crate::domain::identity::Voter;
@@ -26,42 +26,40 @@ use crate::store::{Delivery, Issue, Issued, StoreError};
 /// What was learnt this long before a click still counts at the first hand-over, in seconds.
 const LEARNT_BEFORE_CLICK: i64 = 60;
 
+/// A call and what the policy says of it now: what every step of a hand-over looks at.
+pub(super) struct Case<'a> {
+    pub call: &'a Call,
+    pub ruling: &'a Ruling,
+    /// What may be issued of what is asked.
+    pub terms: &'a Terms,
+    pub observed: Option<&'a Observation>,
+    /// The access request whose approval ended the waiting of a held call, as it was just read.
+    pub approved: Option<&'a AccessRequest>,
+    pub now: Timestamp,
+}
+
 impl Service {
     /// The answer from a live grant that covers the call, if there is one.
-    pub(super) async fn issue_from_grants(
-        &self,
-        call: &Call,
-        ruling: &Ruling,
-        terms: &Terms,
-        observed: Option<&Observation>,
-        now: Timestamp,
-    ) -> Result<Option<Answer>, Error> {
-        let grants = self.0.store.live_grants(call.asked.coverage_key(), now).await?;
-        let grants = match self.in_order(call, terms, grants, now).await {
+    pub(super) async fn issue_from_grants(&self, case: &Case<'_>) -> Result<Option<Answer>, Error> {
+        let grants = self.0.store.live_grants(case.call.asked.coverage_key(), case.now).await?;
+        let grants = match self.in_order(case, grants).await {
             Ok(grants) => grants,
             Err(Error::Store(StoreError::OtherBody)) => return Ok(Some(Answer::Conflict)),
             Err(error) => return Err(error),
         };
-        if let Some(answer) = self.issue_from(grants, call, ruling, terms, observed, now).await? {
+        if let Some(answer) = self.issue_from(grants, case).await? {
             return Ok(Some(answer));
         }
-        match Box::pin(self.collected_for(call, ruling, terms, now)).await {
-            Ok(Some(grant)) => self.issue_from(vec![grant], call, ruling, terms, observed, now).await,
+        match Box::pin(self.collected_for(case)).await {
+            Ok(Some(grant)) => self.issue_from(vec![grant], case).await,
             Ok(None) => Ok(None),
             Err(Error::Store(StoreError::OtherBody)) => Ok(Some(Answer::Conflict)),
             Err(error) => Err(error),
         }
     }
 
-    async fn issue_from(
-        &self,
-        grants: Vec<Grant>,
-        call: &Call,
-        ruling: &Ruling,
-        terms: &Terms,
-        observed: Option<&Observation>,
-        now: Timestamp,
-    ) -> Result<Option<Answer>, Error> {
+    async fn issue_from(&self, grants: Vec<Grant>, case: &Case<'_>) -> Result<Option<Answer>, Error> {
+        let Case { call, ruling, terms, observed, now, .. } = *case;
         let fingerprint = call.asked.fingerprint();
         for grant in grants {
             let uses = grant.uses_under(&terms.bounds);
@@ -74,7 +72,7 @@ impl Service {
             if grant.is_outgrown(ruling, &self.policy().version) {
                 continue;
             }
-            if let Some(why) = self.deciders_refuse(&grant, ruling, now).await? {
+            if let Some(why) = self.deciders_refuse(&grant, case).await? {
                 if self.is_another_call(call).await? {
                     return Ok(Some(Answer::Conflict));
                 }
@@ -146,24 +144,22 @@ impl Service {
     }
 
     /// At the first hand-over: would the people who approved still be enough, under the current policy?
-    async fn deciders_refuse(
-        &self,
-        grant: &Grant,
-        ruling: &Ruling,
-        now: Timestamp,
-    ) -> Result<Option<&'static str>, Error> {
+    async fn deciders_refuse(&self, grant: &Grant, case: &Case<'_>) -> Result<Option<&'static str>, Error> {
         let (Some(id), 0) = (grant.request(), grant.used) else { return Ok(None) };
-        let Some(request) = self.0.store.request(id).await? else {
-            return Ok(Some("the access request behind this grant is gone"));
+        let request = match case.approved.filter(|approved| approved.id == *id) {
+            // An approval that was read does not change any more.
+            Some(approved) => Some(approved.clone()),
+            None => self.0.store.request(id).await?,
         };
+        let Some(request) = request else { return Ok(Some("the access request behind this grant is gone")) };
         // Who must not decide is asked again, too: owners may have become others since.
-        let Ok(request) = self.with_owners(request, now) else {
+        let Ok(request) = self.with_owners(request, case.now) else {
             return Ok(Some("it cannot be told any more who must not decide"));
         };
         let Some(place) = self.home(&request) else {
             return Ok(Some("the workspace of those who approved is not configured any more"));
         };
-        let agreed = request.is_still_agreed(grant, ruling, |voter| self.still_known(place, voter));
+        let agreed = request.is_still_agreed(grant, case.ruling, |voter| self.still_known(place, voter));
         Ok((!agreed).then_some("those who approved would not be enough any more"))
     }
 

@@ -1,6 +1,7 @@
 //! A part of a token request is issued while people are asked about the rest.
 
 use super::ask::{INTERVAL, Look};
+use super::hand_over::Case;
 use super::{CONFLICTS_MAX, Call, Error, Service};
 use crate::domain::Timestamp;
 use crate::domain::access_request::AccessRequest;
@@ -41,8 +42,9 @@ impl Service {
             terms.dropped.extend(question.asked.iter().map(of));
         }
         let narrower = Ruling::Allowed(terms.clone());
+        let case = Case { call, ruling: &narrower, terms: &terms, observed: None, approved: None, now };
         for _ in 0..CONFLICTS_MAX {
-            match self.issue_from_grants(call, &narrower, &terms, None, now).await? {
+            match self.issue_from_grants(&case).await? {
                 Some(Answer::Granted(mut granted)) => {
                     granted.pending = pending;
                     return Ok(Look::Answer(Answer::Granted(granted)));
