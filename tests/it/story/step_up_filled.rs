@@ -51,9 +51,13 @@ async fn less_is_approved_by_signing_in_again_and_the_page_shows_what_is_left() 
     assert!(shown.contains("ledger:write") && !shown.contains("plain:x"), "{shown}");
     let (status, page, cookie) = stage.goes(&link, BOB).await;
     assert_eq!(status, 200, "{page}");
-    for said in
-        ["<li><code>ledger:write</code>", "Taken out", "<code>plain:x</code>", "<dd>15m</dd>", "Writing alone is enough."]
-    {
+    for said in [
+        "<li><code>ledger:write</code>",
+        "Taken out",
+        "<code>plain:x</code>",
+        "<dd>15m</dd>",
+        "Writing alone is enough.",
+    ] {
         assert!(page.contains(said), "`{said}` is missing: {page}");
     }
     assert!(!page.contains("<li><code>plain:x</code>") && !page.contains("<dd>1h</dd>"), "{page}");
