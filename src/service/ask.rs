@@ -9,15 +9,16 @@ use tokio::time::Instant;
 
 use super::hand_over::Case;
 use super::observe::Judgement;
+use super::refusing::{Limit, ended};
 use super::{CONFLICTS_MAX, Error, HELD_MAX, Hook, Service, fresh_grant_id, fresh_request_id};
 use crate::domain::Timestamp;
-use crate::domain::access_request::{AccessRequest, Event, Refusal, ServerAbilities, State, Status, Step};
+use crate::domain::access_request::{AccessRequest, Event, Refusal, ServerAbilities, Status, Step};
 use crate::domain::audit::{Actor, AuditEntry, Kind};
 use crate::domain::grant::{Grant, TOKEN_LIFETIME_MIN};
 use crate::domain::ids::RequestId;
 use crate::domain::policy::{Judged, Policy, Question, Ruling, Terms};
-use crate::domain::token_request::{SubjectKind, TokenRequest};
-use crate::hooks::{Answer, Denied, DeniedKind, Pending};
+use crate::domain::token_request::TokenRequest;
+use crate::hooks::{Answer, DeniedKind, Pending};
 use crate::store::{Change, Commit, HookCall, Outcome, StoreError};
 
 /// How long a client should wait before it asks again, in seconds.
@@ -34,11 +35,6 @@ pub struct Call {
     pub asked: TokenRequest,
     /// The call, where the server names it.
     pub named: Option<HookCall>,
-}
-
-/// A limit that stands against asking people once more.
-pub(super) struct Limit {
-    pub says: String,
 }
 
 /// Where a call stands at one look at the store.
@@ -312,61 +308,6 @@ impl Service {
         self.committed(commit, Look::Waiting(Box::new(step.next)), now).await
     }
 
-    pub(super) async fn over_a_limit(
-        &self,
-        policy: &Policy,
-        asked: &TokenRequest,
-        now: Timestamp,
-    ) -> Result<Option<Limit>, Error> {
-        let (most, whose) = match asked.subject.kind {
-            SubjectKind::User => (policy.limits.pending_per_subject, "this subject"),
-            SubjectKind::Client => (policy.limits.pending_per_client, "this client"),
-        };
-        let Some(most) = most else { return Ok(None) };
-        let pending = self.0.store.pending_of(asked, now).await?;
-        let says = || format!("{pending} access requests of {whose} are pending already.");
-        Ok((pending >= most).then(|| Limit { says: says() }))
-    }
-
-    pub(super) async fn refuse(
-        &self,
-        call: &Call,
-        kind: DeniedKind,
-        says: String,
-        rule: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Look, Error> {
-        let audit = self.refusal(&call.asked, &says, rule, now);
-        let commit = Commit { call: call.named.clone(), audit: vec![audit], ..Commit::default() };
-        let answer = Answer::Denied(Denied { says, request_id: None, error: kind });
-        self.committed(commit, Look::Answer(answer), now).await
-    }
-
-    /// A refusal that leaves nothing but its record, at a bounded rate: who asks too much must not fill the audit.
-    async fn turned_away(&self, call: &Call, says: &str) -> Result<(), Error> {
-        let now = self.now();
-        if self.0.refusals.may_be_written(call.asked.hook.as_str(), now) {
-            let audit = vec![self.refusal(&call.asked, says, None, now)];
-            self.0.store.commit(Commit { audit, ..Commit::default() }, now).await?;
-        }
-        Ok(())
-    }
-
-    fn refusal(&self, asked: &TokenRequest, says: &str, rule: Option<&str>, now: Timestamp) -> AuditEntry {
-        AuditEntry {
-            at: now,
-            kind: Kind::TokenRefused,
-            actor: Actor::Hook(asked.hook.clone()),
-            request_id: None,
-            grant_id: None,
-            summary: format!("{} was refused {}: {says}", asked.client.id, crate::domain::grant::spoken(&asked.scopes)),
-            detail: json!({
-                "client": asked.client, "subject": asked.subject, "scopes": asked.scopes, "audience": asked.audience,
-                "rules": rule.into_iter().collect::<Vec<_>>(), "policy": self.policy().version,
-            }),
-        }
-    }
-
     /// Commits, and only then lets the look stand.
     pub(super) async fn committed(&self, commit: Commit, look: Look, now: Timestamp) -> Result<Look, Error> {
         let delivers = !commit.deliveries.is_empty();
@@ -409,21 +350,4 @@ impl Service {
             expires_at: request.decide_by,
         })
     }
-}
-
-fn ended(request: &AccessRequest, now: Timestamp) -> Answer {
-    let suggested = &request.deciding.suggested;
-    let (error, says) = match (&request.state, request.status(now)) {
-        (State::Denied { .. }, _) if !suggested.is_empty() => {
-            let says = format!("An approver did not grant all of this. Ask for these alone: {suggested}");
-            (DeniedKind::Person, says)
-        }
-        (State::Denied { .. }, _) => (DeniedKind::Person, "An approver denied this request.".to_owned()),
-        (_, Status::Cancelled) => {
-            let because = request.deciding.because.clone();
-            (DeniedKind::Cancelled, because.unwrap_or_else(|| "This request was withdrawn.".to_owned()))
-        }
-        (_, _) => (DeniedKind::Expired, "Nobody decided on this request in time.".to_owned()),
-    };
-    Answer::Denied(Denied { says, request_id: Some(request.id.clone()), error })
 }

@@ -32,6 +32,7 @@ mod pace;
 mod perform;
 mod perform_review;
 mod receipts;
+mod refusing;
 mod reload;
 mod remind;
 mod repeats;

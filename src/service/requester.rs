@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::ahead::{LIFETIME_MAX, SHOWN_BY_US, Wish, asked_ahead, offered, out_of_bounds};
-use super::ask::Limit;
+use super::refusing::Limit;
 use super::workspaces::Member;
 use super::{CONFLICTS_MAX, Error, Hook, Service, fresh_request_id};
 use crate::domain::Timestamp;

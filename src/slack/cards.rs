@@ -12,12 +12,13 @@ use super::blocks::{
 };
 use super::ending::{self, Stage};
 use super::parts::Parts;
+use super::progress::{at_hand, quorum, voted};
 use super::text::{clean, code, counted, cut, date, duration, inert, mention};
 use crate::clock::Timestamp;
-use crate::domain::access_request::{AccessRequest, Vote};
+use crate::domain::access_request::AccessRequest;
 use crate::domain::grant::Grant;
 use crate::domain::ids::SlackUserId;
-use crate::domain::policy::{Ceremony, Requirement, ScopeText};
+use crate::domain::policy::{Ceremony, ScopeText};
 use crate::domain::scope::Scope;
 
 /// The `action_id` of the button that approves.
@@ -43,8 +44,6 @@ pub const REVOKE: &str = "revoke";
 /// The `action_id` of the button that shows everything in full.
 pub const DETAILS: &str = "details";
 
-/// How many people are named before "and N more".
-const PEOPLE_MAX: usize = 12;
 /// Characters of the list of who may decide.
 const APPROVERS_MAX: usize = 1_200;
 /// Characters of our own words in a message or a view that says nothing else; Slack allows 3,000.
@@ -326,51 +325,6 @@ fn match_words(request: &AccessRequest) -> &'static str {
     }
 }
 
-/// Who is looking at it, to whom it was handed over, and what went wrong on the way.
-fn at_hand(request: &AccessRequest) -> Option<String> {
-    let deciding = &request.deciding;
-    let mut said = Vec::new();
-    if let Some(claim) = &deciding.claimed {
-        said.push(format!("{} is looking at it ({})", mention(&claim.by), date(claim.at)));
-    }
-    if let Some(last) = deciding.handed_over.last() {
-        said.push(format!("{} asked {} to decide", mention(&last.by), mention(&last.to)));
-    }
-    if !deciding.wrong_numbers.is_empty() {
-        let most = crate::domain::access_request::WRONG_NUMBERS_MAX;
-        said.push(format!(
-            "{} typed, the third of {most} denies",
-            counted(deciding.wrong_numbers.len(), "wrong number")
-        ));
-    }
-    (!said.is_empty()).then(|| said.join(" · "))
-}
-
-/// Who has approved, and from whom it still waits where several must agree.
-fn voted(request: &AccessRequest) -> Option<String> {
-    let person = |vote: &Vote| format!("{} ({})", mention(&vote.voter.slack), date(vote.at));
-    let requirements = &request.question.requirements;
-    if requirements.len() > 1 {
-        let of = |(requirement, votes): (&Requirement, Vec<&Vote>)| {
-            let sets: Vec<String> = requirement.approvers.iter().take(2).map(|set| code(set.as_str())).collect();
-            let people: Vec<String> = votes.iter().take(PEOPLE_MAX).map(|vote| person(vote)).collect();
-            let need = usize::from(requirement.count.get()).saturating_sub(votes.len());
-            let still = match (people.is_empty(), need) {
-                (_, 0) => String::new(),
-                (true, need) => format!("still needs {need}"),
-                (false, need) => format!(", still needs {need}"),
-            };
-            format!("• {}: {}{still}", sets.join(" or "), people.join(", "))
-        };
-        let lines: Vec<String> = requirements.iter().zip(request.counted_people()).take(6).map(of).collect();
-        return Some(format!("*Who has approved*\n{}", lines.join("\n")));
-    }
-    let people: Vec<String> = request.counting().take(PEOPLE_MAX).map(person).collect();
-    let more = request.counting().count() - people.len();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (!people.is_empty()).then(|| format!("*Approved so far by* {}{more}", people.join(", ")))
-}
-
 fn footer(facts: &CardFacts<'_>, stage: Stage) -> String {
     let request = facts.request;
     let mut said = vec![format!("Request {}", code(request.id.as_str()))];
@@ -395,28 +349,6 @@ fn footer(facts: &CardFacts<'_>, stage: Stage) -> String {
         said.push(format!("{} {}{more}", if rules.len() == 1 { "rule" } else { "rules" }, shown.join(", ")));
     }
     said.join(" · ")
-}
-
-/// `1 of 2 approvals`, and from whom where there are several requirements.
-fn quorum(request: &AccessRequest) -> String {
-    let counts = request.counted();
-    let requirements = &request.question.requirements;
-    let have: usize = counts.iter().map(|count| usize::from(*count)).sum();
-    let need: usize = requirements.iter().map(|requirement| usize::from(requirement.count.get())).sum();
-    let total = format!("{have} of {}", counted(need, "approval"));
-    if requirements.len() < 2 {
-        return total;
-    }
-    let each: Vec<String> = requirements
-        .iter()
-        .zip(&counts)
-        .take(6)
-        .map(|(requirement, count)| {
-            let sets: Vec<String> = requirement.approvers.iter().take(2).map(|set| code(set.as_str())).collect();
-            format!("{} of {} from {}", count, requirement.count, sets.join(" or "))
-        })
-        .collect();
-    format!("{total} ({})", each.join("; "))
 }
 
 fn scopes_counted(count: usize) -> String {

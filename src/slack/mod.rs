@@ -18,6 +18,8 @@ mod inbound;
 mod messages;
 mod origin;
 mod parts;
+mod progress;
+mod unusual;
 
 pub mod approving;
 pub mod cards;

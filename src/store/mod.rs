@@ -24,6 +24,7 @@ mod reviews;
 mod rows;
 mod script;
 mod sqlite;
+mod states;
 mod step_up;
 #[cfg(test)]
 mod tests;
