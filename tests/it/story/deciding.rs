@@ -172,6 +172,26 @@ async fn an_approver_who_has_left_by_the_hand_over_does_not_count() {
 }
 
 #[tokio::test]
+async fn an_approval_that_a_call_waited_for_vouches_for_no_other_grant() {
+    let app = TestApp::start().await;
+    let wide = app.ask(&alice("plain:x plain:y")).await.pending();
+    let held = app.ask_held(&but(alice("plain:x"), json!({ "expires_in": 1_800 })), 20);
+    let both = async || Some(app.cards(DESK).await).filter(|cards| cards.len() == 2);
+    let cards = app.until("the second card", both).await;
+    // Bob approves the wider one, which lasts longer, and leaves the group before anything is issued under it.
+    app.approve("U0BOB", &cards[0]).await;
+    app.group_is("S0LEADS", &["U0CAROL"]).await;
+    app.clock.advance(seconds(6));
+    app.click("U0NORA", &cards[1], "approve").await;
+    // The call waits for the other one. That Carol approves it says nothing for what Bob approved.
+    app.approve("U0CAROL", &cards[1]).await;
+    let answer = held.answer().await;
+    assert_ne!(answer.granted()["request_id"], json!(wide));
+    let happened = app.happened_to(&wide).await;
+    assert!(happened.contains(&"grant.revoked".to_owned()), "{happened:?}");
+}
+
+#[tokio::test]
 async fn an_approver_whom_the_policy_no_longer_names_does_not_count() {
     let named = crate::support::world::POLICY
         .replace("slack_groups = [\"S0LEADS\"]", "slack_users = [\"U0BOB\"]\nslack_groups = [\"S0LEADS\"]");
