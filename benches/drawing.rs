@@ -13,9 +13,7 @@ use countersign::domain::scope::ScopeSet;
 use countersign::domain::token_request::{Client, Subject, SubjectKind, TokenRequest};
 use countersign::slack::cards::{self, CardFacts};
 
-use crate::deployment::Deployment;
 use crate::report::{Bar, Report, Row, median};
-use crate::slack::Slack;
 use crate::wake;
 
 /// How many scopes, of so many characters each: both limits of a request are met.
@@ -25,9 +23,8 @@ const ROUNDS: usize = 200;
 
 /// Runs this part.
 pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
-    let slack = Slack::start(&[]).await?;
-    let deployment = Deployment::new(slack.address, &[])?;
-    let mut disk = wake::open(&deployment.folder().join("commits.db")).await?;
+    let folder = tempfile::tempdir()?;
+    let mut disk = wake::open(&folder.path().join("commits.db")).await?;
     let policy = policy_file::parse("policy.toml", &policy()).map_err(|errors| anyhow::anyhow!("{errors}"))?;
     let now = SystemClock.now();
     let asked = asked()?;

@@ -36,6 +36,7 @@ macro_rules! select_request {
         )
     };
 }
+
 /// The columns of the grant `g` that [`grant`] reads. What changes after the grant was made, and what is looked for,
 /// comes as one array: handing a column over costs more than reading it.
 macro_rules! grant_columns {
