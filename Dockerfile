@@ -25,7 +25,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8080
 ENV COUNTERSIGN_CONFIG=/etc/countersign/countersign.toml
-# Where the kernel gives huge pages to everybody, an idle service would take twice the memory.
+# Where the kernel gives huge pages to everybody, an idle service could take twice the memory.
 ENV MIMALLOC_ALLOW_THP=0
 # SIGTERM drains: held calls are answered, and it ends within 20 seconds.
 STOPSIGNAL SIGTERM

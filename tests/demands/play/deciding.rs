@@ -62,15 +62,15 @@ pub async fn step_up() {
 /// The number that the client shows must be typed; a wrong one bars whoever typed it.
 pub async fn a_number_to_match() {
     let app = app().await;
-    let body = but(alice("number:x"), json!({ "binding_message": "4711" }));
+    let body = but(alice("number:x"), json!({ "binding_message": "90210731" }));
     app.ask(&body).await.pending();
     let card = app.card(DESK).await;
-    assert!(!card.says.contains("4711"), "the number is never in Slack");
+    assert!(!card.message.to_string().contains("90210731"), "the number is never in Slack");
     app.click("U0BOB", &card, "approve").await;
-    app.fill("U0BOB", json!({ "number": "4712" })).await;
+    app.fill("U0BOB", json!({ "number": "90210732" })).await;
     app.ask(&body).await.pending();
     app.click("U0CAROL", &card, "approve").await;
-    app.fill("U0CAROL", json!({ "number": "4711" })).await;
+    app.fill("U0CAROL", json!({ "number": "90210731" })).await;
     app.ask(&body).await.granted();
 }
 
@@ -79,7 +79,7 @@ pub async fn each_scope_its_own_ceremony() {
     let app = app().await;
     app.ask(&alice("plain:x")).await.pending();
     app.ask(&alice("ledger:write")).await.pending();
-    app.ask(&but(alice("number:x"), json!({ "binding_message": "4711" }))).await.pending();
+    app.ask(&but(alice("number:x"), json!({ "binding_message": "90210731" }))).await.pending();
     let has_dialog = |card: &Card| card.message.to_string().contains("Approve this token?");
     let (plain, write) = (app.card_of(DESK, 0).await, app.card(LEDGER).await);
     assert!(!has_dialog(&plain) && has_dialog(&write));
